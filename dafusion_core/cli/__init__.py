@@ -1,0 +1,1 @@
+"""The command line: every verb calls the API that notebooks use."""

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dafusion_core import settings as module
+from dafusion_core.domain.errors import EnvironmentProblem, UserError
+from dafusion_core.settings import SETTINGS, Settings, find_setting
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path / "deep" / "settings.json")
+
+
+def test_defaults_hold_while_nothing_is_stored(settings: Settings) -> None:
+    for setting in SETTINGS:
+        assert settings.get(setting.key) == setting.default
+    assert not settings.path.exists()
+
+
+def test_only_what_differs_is_stored(settings: Settings) -> None:
+    settings.set("threads", 2)
+    settings.set("offline", True)
+    assert json.loads(settings.path.read_text()) == {"threads": 2}
+    settings.reset("threads")
+    assert json.loads(settings.path.read_text()) == {}
+
+
+def test_the_environment_wins(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.set("device", "cuda:0")
+    monkeypatch.setenv("DAFUSION_DEVICE", "cpu")
+    monkeypatch.setenv("DAFUSION_OFFLINE", "no")
+    assert settings.get("device") == "cpu"
+    assert settings.get("offline") is False
+
+
+def test_a_wrong_environment_variable_is_refused_with_the_allowed_values(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_THREADS", "many")
+    with pytest.raises(UserError, match="a number from 0 to 1024"):
+        settings.get("threads")
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[1, 2]", '{"threads": "many"}', "\x00\x01"])
+def test_a_damaged_file_means_defaults(settings: Settings, text: str) -> None:
+    settings.path.parent.mkdir()
+    settings.path.write_text(text)
+    assert settings.get("threads") == 0
+
+
+def test_keys_of_a_newer_version_are_kept(settings: Settings) -> None:
+    settings.path.parent.mkdir()
+    settings.path.write_text('{"from_the_future": 1}')
+    settings.set("threads", 3)
+    assert json.loads(settings.path.read_text()) == {"from_the_future": 1, "threads": 3}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("threads", -1), ("threads", True), ("offline", "perhaps"), ("thumbnail_cache_mb", 1e9)],
+)
+def test_values_that_do_not_fit_are_refused(settings: Settings, key: str, value: object) -> None:
+    with pytest.raises(UserError, match=key):
+        settings.set(key, value)
+    assert not settings.path.exists()
+
+
+def test_an_unknown_key_names_the_known_ones(settings: Settings) -> None:
+    with pytest.raises(UserError, match="thumbnail_cache_mb"):
+        settings.get("thumbnails")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(EnvironmentProblem, match="storing your settings"):
+        Settings(blocker / "settings.json").set("threads", 2)
+
+
+def test_the_shortcuts_read_the_users_own_file(isolated_home: Path) -> None:
+    Settings().set("threads", 5)
+    assert module.get_int("threads") == 5
+    assert module.get_bool("offline") is True
+    assert module.get_str("device") == "auto"
+    assert isolated_home in Settings().path.parents
+
+
+def test_every_setting_explains_itself() -> None:
+    for setting in SETTINGS:
+        assert setting.label
+        assert setting.note.endswith(".")
+        assert setting.parse(setting.default) == setting.default
+        assert find_setting(setting.key) is setting
