@@ -1,0 +1,157 @@
+"""What a file is, told from its first bytes; the ending of its name only helps with camera raws."""
+
+from __future__ import annotations
+
+import codecs
+import stat
+from pathlib import Path
+from typing import Final
+
+from dafusion_core.domain.errors import BadImage
+
+__all__ = [
+    "PICTURE_ENDINGS",
+    "SUPPORTED",
+    "BadPicture",
+    "describe_foreign",
+    "is_picture_name",
+    "read_head",
+    "refuse",
+    "sniff_format",
+    "unreadable",
+]
+
+SUPPORTED: Final = "JPEG, PNG, TIFF, BMP or WebP"
+
+#: Endings (lower case) that pictures of the supported formats usually have.
+PICTURE_ENDINGS: Final = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".bmp", ".dib", ".webp"]
+)
+
+HEAD_BYTES: Final = 512
+
+# Raw files of many cameras are TIFF containers whose first picture is only a small preview.
+_RAW_ENDINGS: Final = frozenset(
+    [".3fr", ".arw", ".cr2", ".dng", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"]
+)
+
+# Sizes of the second header that a BMP may have; "BM" alone also starts many a text.
+_BMP_HEADERS: Final = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
+
+_FOREIGN: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (0, b"GIF8", "a GIF"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a ZIP archive or office document"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (0, b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (0, b"IIRO", "a camera raw file"),
+    (0, b"IIU\x00", "a camera raw file"),
+    (4, b"ftypcrx", "a camera raw file"),
+    (4, b"ftypheic", "a HEIC picture"),
+    (4, b"ftypheix", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC picture"),
+    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftyp", "a video"),
+    (128, b"DICM", "a DICOM file"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"\x93NUMPY", "a numpy array"),
+    (0, b"SQLite format 3", "a database"),
+    (0, b"version https://git-lfs", "a Git LFS pointer whose picture was never downloaded"),
+)
+
+
+class BadPicture(BadImage):
+    """A BadImage that also carries its bare `reason`, a clause without the file's name."""
+
+    def __init__(self, text: str, hint: str = "", reason: str = "") -> None:
+        super().__init__(text, hint)
+        self.reason = reason or text
+
+
+def refuse(path: Path, reason: str, hint: str = "") -> BadPicture:
+    """The error for a picture at `path` that cannot be used because `reason` (a clause)."""
+    name = path.name.encode("utf-8", "replace").decode()
+    return BadPicture(f"“{name}” cannot be used: {reason}.", hint, reason)
+
+
+def is_picture_name(name: str) -> bool:
+    """True when the ending is one that supported pictures usually have, in any case."""
+    return Path(name).suffix.lower() in PICTURE_ENDINGS
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a regular, non-empty file.
+
+    Raises BadPicture when there is no such file, it may not be read, or it is empty.
+    """
+    try:
+        # Asked first: opening a named pipe would wait for a writer for ever.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refuse(path, "it is not a regular file")
+        if status.st_size == 0:
+            raise refuse(path, "the file is empty")
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> BadPicture:
+    """The BadPicture for an error that the system reported while reading."""
+    if isinstance(error, FileNotFoundError):
+        return refuse(path, "the file is not there (any more)")
+    if isinstance(error, PermissionError):
+        return refuse(path, "permission to read it was refused", "Change its permissions.")
+    return refuse(path, f"the system could not read it ({error.strerror or error})")
+
+
+def sniff_format(path: Path, head: bytes) -> str | None:
+    """ "JPEG", "PNG", "TIFF", "BMP" or "WEBP", or None for anything else."""
+    if path.suffix.lower() in _RAW_ENDINGS:
+        return None
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
+        return "TIFF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    return None
+
+
+def describe_foreign(path: Path, head: bytes) -> str:
+    """A clause saying what a file that is no supported picture seems to be."""
+    kind = ""
+    if path.suffix.lower() in _RAW_ENDINGS:
+        kind = "a camera raw file"
+    for offset, magic, name in _FOREIGN:
+        if not kind and head[offset:].startswith(magic):
+            kind = name
+    if not kind and _is_text(head):
+        start = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n").lower()
+        if start.startswith(("<!doctype html", "<html")):
+            kind = "a web page"
+        elif start.startswith("<svg") or (start.startswith("<?xml") and "<svg" in start):
+            kind = "an SVG drawing"
+        else:
+            kind = "text"
+    if kind and is_picture_name(path.name):
+        return f"the name says picture, but the content is {kind}"
+    return f"it is {kind}, not {SUPPORTED}" if kind else f"it is not a {SUPPORTED} picture"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        # Incremental, because the cut may go through a character of several bytes.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, final=False)
+    except UnicodeDecodeError:
+        return False
+    return all(char.isprintable() or char in "\t\r\n\f\ufeff" for char in text)
