@@ -1,0 +1,145 @@
+"""The whole path in one call: from a labelled folder's images to a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
+
+from dafusion_core.api.enqueue import enqueue
+from dafusion_core.domain.records import Split
+from dafusion_core.domain.specs import (
+    Arm,
+    ErasureSpec,
+    EvaluationSpec,
+    GenerationPlan,
+    InversionSpec,
+    ModelSource,
+    Plain,
+    TrainingSpec,
+)
+from dafusion_core.storage.database import Database
+from dafusion_core.storage.images import all_labels
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOptions(Plain):
+    """What “run everything” does. Defaults suit a laptop without a GPU and the bundled model.
+
+    `erase`: remove the class names from the base model first (model-centric leakage
+    prevention); `shots`: training images per class, None for all.
+    """
+
+    model: ModelSource = field(default_factory=ModelSource)
+    erase: bool = True
+    erasure_method: Literal["uce", "esd"] = "uce"
+    inversion_steps: int = 100
+    inversion_learning_rate: float = 5e-3
+    vectors: int = 1
+    t0_set: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    variants: int = 1
+    generation_steps: int = 25
+    guidance: float = 7.5
+    alpha: float = 0.5
+    seeds: tuple[int, ...] = (0, 1, 2)
+    protocol: Literal["paper", "finetune"] = "finetune"
+    backbone: str = "resnet50"
+    weights: str = ""
+    train_resolution: int = 64
+    epochs: int = 5
+    iterations_per_epoch: int = 16
+    train_batch_size: int = 16
+    train_learning_rate: float = 0.02
+    test: float = 0.5
+    validation: float = 0.0
+    shots: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def paper(cls, model: ModelSource) -> Self:
+        """The paper's settings (docs/methods.md): for a Stable Diffusion model and a GPU."""
+        return replace(
+            cls(),
+            model=model,
+            erasure_method="esd",
+            inversion_steps=1000,
+            inversion_learning_rate=2e-3,
+            variants=10,
+            generation_steps=50,
+            seeds=tuple(range(8)),
+            protocol="paper",
+            weights="imagenet",
+            train_resolution=256,
+            epochs=50,
+            iterations_per_epoch=200,
+            train_batch_size=32,
+            train_learning_rate=1e-4,
+        )
+
+
+BASELINE = "standard augmentation"
+AUGMENTED = "DA-Fusion"
+
+
+def enqueue_chain(db: Database, split: Split, options: ChainOptions) -> list[int]:
+    """Queue erasure, inversion, generation, training and comparison; return their job ids."""
+    labels = tuple(label.name for label in all_labels(db))
+    jobs = []
+    erasure_job = None
+    if options.erase:
+        erasure_job = enqueue(
+            db,
+            ErasureSpec(
+                model=options.model,
+                method=options.erasure_method,
+                concepts=labels,
+                seed=options.seed,
+            ),
+        )
+        jobs.append(erasure_job)
+    inversion_job = enqueue(
+        db,
+        InversionSpec(
+            split_id=split.id,
+            model=options.model,
+            erasure_job=erasure_job,
+            vectors=options.vectors,
+            steps=options.inversion_steps,
+            learning_rate=options.inversion_learning_rate,
+            seed=options.seed,
+        ),
+    )
+    generation_job = enqueue(
+        db,
+        GenerationPlan(
+            split_id=split.id,
+            model=options.model,
+            inversion_job=inversion_job,
+            erasure_job=erasure_job,
+            t0_set=options.t0_set,
+            variants=options.variants,
+            steps=options.generation_steps,
+            guidance=options.guidance,
+            seed=options.seed,
+        ),
+    )
+    training_job = enqueue(
+        db,
+        TrainingSpec(
+            split_id=split.id,
+            arms=(
+                Arm(BASELINE),
+                Arm(AUGMENTED, alpha=options.alpha, generation_job=generation_job),
+            ),
+            seeds=options.seeds,
+            protocol=options.protocol,
+            backbone=options.backbone,
+            weights=options.weights,
+            resolution=options.train_resolution,
+            epochs=options.epochs,
+            iterations_per_epoch=options.iterations_per_epoch,
+            batch_size=options.train_batch_size,
+            learning_rate=options.train_learning_rate,
+        ),
+    )
+    comparison_job = enqueue(db, EvaluationSpec(training_job=training_job, baseline=BASELINE))
+    return [*jobs, inversion_job, generation_job, training_job, comparison_job]

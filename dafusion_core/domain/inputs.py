@@ -1,0 +1,115 @@
+"""What a method reads, bound once when its job is first claimed and stored with the job.
+
+Paths are relative to the project's files folder, or absolute for referenced images;
+`JobContext.resolve` turns them into real paths. With spec, inputs and units a method needs
+neither the database nor the window, so it can run on any machine that has the files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dafusion_core.domain.specs import Plain
+
+
+@dataclass(frozen=True, slots=True)
+class FileInput(Plain):
+    """A file made by an earlier job, with its SHA-256 (hex)."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput(Plain):
+    """A real image and the index of its label."""
+
+    id: int
+    path: str
+    sha256: str
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptInput(Plain):
+    """A concept with its training images. `class_words` must not appear in its prompts."""
+
+    id: int
+    name: str
+    placeholder: str
+    initialiser: str
+    images: tuple[ImageInput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureInputs(Plain):
+    """An erasure reads nothing but the base model."""
+
+
+@dataclass(frozen=True, slots=True)
+class InversionInputs(Plain):
+    """Concepts by id (as text, JSON keys are text), each with its training images."""
+
+    concepts: dict[str, ConceptInput]
+    erasure: FileInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingInput(Plain):
+    """A learned token embedding file."""
+
+    placeholder: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationInputs(Plain):
+    """Sources by image id, concepts and embeddings by concept id (keys are text)."""
+
+    sources: dict[str, ImageInput]
+    concepts: dict[str, ConceptInput]
+    embeddings: dict[str, EmbeddingInput] = field(default_factory=dict)
+    erasure: FileInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingInputs(Plain):
+    """Images per part; `synthetics[arm][source image id]` are paths of its synthetic images."""
+
+    labels: tuple[str, ...]
+    train: tuple[ImageInput, ...]
+    validation: tuple[ImageInput, ...]
+    test: tuple[ImageInput, ...]
+    synthetics: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput(Plain):
+    """The test predictions of one training run: `probabilities` [n_test][n_labels]."""
+
+    arm: str
+    seed: int
+    image_ids: tuple[int, ...]
+    truth: tuple[int, ...]
+    probabilities: tuple[tuple[float, ...], ...]
+    best_epoch_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationInputs(Plain):
+    """Runs to compare and the label names in model-output order."""
+
+    labels: tuple[str, ...]
+    runs: tuple[RunInput, ...]
+
+
+AnyInputs = ErasureInputs | InversionInputs | GenerationInputs | TrainingInputs | EvaluationInputs
+
+INPUT_KINDS: dict[str, type[AnyInputs]] = {
+    "erase": ErasureInputs,
+    "invert": InversionInputs,
+    "generate": GenerationInputs,
+    "train": TrainingInputs,
+    "compare": EvaluationInputs,
+}

@@ -1,0 +1,285 @@
+"""Frozen job inputs. A spec holds every choice a method depends on; defaults cite their source.
+
+"§" refers to docs/methods.md. Job ids inside a spec point at the jobs whose results it needs;
+the worker binds them to files (see `domain/inputs.py`) when the job is first claimed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from dafusion_core.domain.errors import UserError
+
+SPEC_VERSION = 1
+
+Scheduler = Literal["pndm", "ddim", "dpmsolver++", "euler", "unipc"]
+TrainParameters = Literal["x", "x-strict", "u", "selfattn", "full"]
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: the text that is hashed and stored."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def hash_json(value: object) -> str:
+    """SHA-256 (hex) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def derive_seed(*parts: object) -> int:
+    """A 63-bit seed from ids, so that a result never depends on order, rank or batch."""
+    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _from_plain(kind: Any, value: Any) -> Any:
+    """Rebuild a dataclass field from its JSON value: nested dataclasses, tuples and unions."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+        return _build(kind, value)
+    origin = typing.get_origin(kind)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        inner = typing.get_args(kind)[0]
+        return tuple(_from_plain(inner, item) for item in value)
+    if origin is dict and isinstance(value, Mapping):
+        inner = typing.get_args(kind)[1]
+        return {key: _from_plain(inner, item) for key, item in value.items()}
+    if origin in (types.UnionType, typing.Union) and value is not None:
+        inner = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+        return _from_plain(inner, value)
+    return value
+
+
+def _build(kind: type[Any], value: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = set(value) - set(hints) - {"spec_version"}
+    if unknown:
+        raise UserError(
+            f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}.",
+            "Check the spelling, or open the project with the program version that made it.",
+        )
+    return kind(**{k: _from_plain(hints[k], v) for k, v in value.items() if k in hints})
+
+
+class Plain:
+    """A dataclass that can become JSON values and come back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """This value as JSON values (tuples become lists)."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+        return plain
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from JSON values. Raises UserError on settings this version does not know."""
+        built: Self = _build(cls, value)
+        return built
+
+
+class Spec(Plain):
+    """A job's request: plain values with a version and a hash."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """This spec as JSON values, with its version."""
+        return {"spec_version": SPEC_VERSION} | super().to_dict()
+
+    def content_hash(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hash_json(self.to_dict())
+
+
+def _check(is_good: bool, text: str, hint: str = "") -> None:
+    if not is_good:
+        raise UserError(text, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource(Plain):
+    """Where a base model comes from.
+
+    kind "bundled": the model that comes with the program; "folder": a diffusers folder;
+    "file": one .safetensors checkpoint; "hub": a model id (loaded from the local cache unless
+    a download was asked for). `revision` is a hub branch or commit, "" for the default.
+    """
+
+    kind: Literal["bundled", "folder", "file", "hub"] = "bundled"
+    location: str = ""
+    revision: str = ""
+
+    @property
+    def title(self) -> str:
+        """Short name for people."""
+        return "bundled model" if self.kind == "bundled" else self.location
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureSpec(Spec):
+    """Remove concepts from the base model (§2).
+
+    method "uce": closed form on the cross-attention keys and values, seconds; "esd": gradient
+    steps toward the model's own anti-concept prediction. `concepts` are prompts such as
+    "dandelion"; `guide` is what they become ("" = the unconditional prompt); `preserve` are
+    prompts that UCE holds fixed and both methods are checked on.
+    """
+
+    model: ModelSource = field(default_factory=ModelSource)
+    method: Literal["uce", "esd"] = "uce"
+    concepts: tuple[str, ...] = ()
+    guide: str = ""
+    preserve: tuple[str, ...] = ()
+    ridge: float = 0.5  # UCE λ (§2.2)
+    train_parameters: TrainParameters = "full"  # what the paper's runs trained (§2.1)
+    eta: float = 1.0  # paper's η, whatever script is imitated (§2.1)
+    guidance: float = 3.0
+    iterations: int = 1000
+    learning_rate: float = 1e-5
+    steps: int = 50
+    batch_size: int = 1
+    resolution: int | None = None  # None: the model's own
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(bool(self.concepts), "No concept to erase was given.", "Name at least one.")
+        _check(self.iterations > 0, "Erasure needs at least one iteration.")
+
+
+@dataclass(frozen=True, slots=True)
+class InversionSpec(Spec):
+    """Learn a token embedding per concept from the training images of a split (§1.3, §3)."""
+
+    split_id: int
+    model: ModelSource = field(default_factory=ModelSource)
+    erasure_job: int | None = None
+    vectors: int = 1
+    steps: int = 1000
+    batch_size: int = 4
+    learning_rate: float = 2e-3  # 5e-4 × batch 4, recipe A (§1.3)
+    weight_decay: float = 1e-2
+    flip: bool = True
+    resolution: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.vectors <= 16, "Vectors per concept must be from 1 to 16.")
+        _check(self.steps > 0, "Inversion needs at least one step.")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationPlan(Spec):
+    """Frozen recipe: sources × concepts × strengths × variants (§1.5).
+
+    `t0_set`: how far from the photo, each 0 < t0 ≤ 1 (1 keeps almost nothing of it).
+    `draw` "uniform": each of the `variants` (M) per source draws one t0; "each": every t0 for
+    every source, `variants` times. `inversion_job` None means Real Guidance: the class name is
+    in the prompt (`{concept}` is replaced by the placeholder or by the name).
+    """
+
+    split_id: int
+    model: ModelSource = field(default_factory=ModelSource)
+    inversion_job: int | None = None
+    erasure_job: int | None = None
+    prompt: str = "a photo of a {concept}"
+    negative_prompt: str = ""
+    t0_set: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    draw: Literal["uniform", "each"] = "each"
+    variants: int = 10
+    guidance: float = 7.5
+    steps: int = 50
+    scheduler: Scheduler = "pndm"
+    batch_size: int = 8
+    resolution: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(bool(self.t0_set), "No t0 was given.", "Give one or more from 0 to 1.")
+        for t0 in self.t0_set:
+            _check(0 < t0 <= 1, f"t0 = {t0} is outside 0–1.", "Use, for example, 0.25 or 0.5.")
+        _check(self.variants > 0, "At least one synthetic image per source (M ≥ 1) is needed.")
+        _check(self.steps > 0 and self.batch_size > 0, "Steps and batch size must be positive.")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm(Plain):
+    """One way of training that is compared with others.
+
+    `alpha`: probability that a drawn real image is replaced by one of its own synthetic images
+    (§1.6), 0 for none. `generation_job`: where those come from.
+    """
+
+    name: str
+    augmentation: Literal["none", "standard", "randaugment"] = "standard"
+    alpha: float = 0.0
+    generation_job: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.alpha <= 1, f"alpha = {self.alpha} is outside 0–1.")
+        _check(
+            self.alpha == 0 or self.generation_job is not None,
+            f"Arm “{self.name}” mixes in synthetic images but names no generation.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec(Spec):
+    """Fit a classifier once per arm and seed on the same split (§1.7).
+
+    protocol "paper": frozen backbone with BatchNorm in train mode, linear head, Adam;
+    "finetune": all weights, SGD with momentum and cosine. `weights` "" = from scratch, or a
+    path to a state dict, or "imagenet" (local cache only).
+    `use_undecided`: also train on synthetic images nobody has looked at.
+    """
+
+    split_id: int
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    protocol: Literal["paper", "finetune"] = "paper"
+    backbone: str = "resnet50"
+    weights: str = ""
+    resolution: int = 256
+    epochs: int = 50
+    iterations_per_epoch: int = 200
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    use_undecided: bool = True
+
+    def __post_init__(self) -> None:
+        _check(bool(self.arms) and bool(self.seeds), "Training needs an arm and a seed.")
+        names = [arm.name for arm in self.arms]
+        _check(len(set(names)) == len(names), "Two arms have the same name.")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSpec(Spec):
+    """Compare the arms of one training job with a baseline arm, paired over seeds."""
+
+    training_job: int
+    baseline: str
+    confidence: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+
+AnySpec = ErasureSpec | InversionSpec | GenerationPlan | TrainingSpec | EvaluationSpec
+
+SPEC_KINDS: dict[str, type[AnySpec]] = {
+    "erase": ErasureSpec,
+    "invert": InversionSpec,
+    "generate": GenerationPlan,
+    "train": TrainingSpec,
+    "compare": EvaluationSpec,
+}
+
+
+def load_spec(kind: str, value: Mapping[str, Any]) -> AnySpec:
+    """The spec of a job of `kind` from its stored JSON values."""
+    try:
+        spec_type = SPEC_KINDS[kind]
+    except KeyError:
+        raise UserError(f"This version does not know jobs of kind “{kind}”.") from None
+    return spec_type.from_dict(value)

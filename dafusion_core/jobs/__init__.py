@@ -1,0 +1,1 @@
+"""The durable queue, the worker supervisor, and the events between them."""

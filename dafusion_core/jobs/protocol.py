@@ -1,0 +1,50 @@
+"""What the supervisor says to a worker. The other way go `jobs.events` and `Goodbye`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is started with. `device` is "auto", "cpu" or "cuda:N"."""
+
+    project: Path
+    device: str
+    log: Path
+    is_offline: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """There may be work: look now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """End this job if it is the one running; the user does not want it."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """End this job at the next step so that it can go on later."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Stop what is running at the next step and leave."""
+
+
+Message = Poke | CancelJob | StopJob | Shutdown
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The worker leaves by choice; `reason` is for the log."""
+
+    reason: str = ""

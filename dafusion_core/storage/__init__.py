@@ -1,0 +1,1 @@
+"""The project file: one SQLite database beside one folder of files."""

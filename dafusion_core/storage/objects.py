@@ -1,0 +1,122 @@
+"""The files folder: finished files by content hash, unfinished ones in scratch.
+
+    NAME.files/objects/ab/ab12….png   named by SHA-256, never changed after being put there
+    NAME.files/scratch/job-7/         what a worker is making now; emptied when nobody owns it
+    NAME.files/logs/                  worker logs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from dafusion_core.domain.errors import translate_os_error
+
+CHUNK_BYTES = 1 << 20
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable. Not needed (and not possible) on Windows."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class ObjectStore:
+    """Content-addressed files under `root` (the NAME.files folder)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.objects = root / "objects"
+
+    def path(self, relative: str) -> Path:
+        """Real path of a stored (relative) or referenced (absolute) file."""
+        return self.root / relative
+
+    def scratch(self, job_id: int) -> Path:
+        """The scratch folder of a job, made if needed."""
+        folder = self.root / "scratch" / f"job-{job_id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def adopt(self, path: Path) -> tuple[str, str]:
+        """Move a finished file in; return (relative path, sha256). `path` is gone afterwards.
+
+        Order matters for crashes: bytes on disk, then the name, then (by the caller) the row.
+        Raises DiskFull or EnvironmentProblem.
+        """
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+            target = self._target(digest, path.suffix)
+            os.replace(path, target)
+            _flush_folder(target.parent)
+        except OSError as error:
+            raise translate_os_error(error, f"storing {path.name}") from error
+        return self._relative(target), digest
+
+    def copy_in(self, path: Path, digest: str) -> str:
+        """Copy a file whose SHA-256 is known; return its relative path.
+
+        The copy is hashed while it is written: a file that changed meanwhile is an OSError,
+        not a wrong object.
+        """
+        target = self._target(digest, path.suffix.lower())
+        if target.exists():
+            return self._relative(target)
+        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
+        temporary = Path(name)
+        try:
+            seen = hashlib.sha256()
+            with os.fdopen(handle, "wb") as out, path.open("rb") as source:
+                while chunk := source.read(CHUNK_BYTES):
+                    seen.update(chunk)
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            if seen.hexdigest() != digest:
+                raise OSError(f"{path.name} changed while it was being copied")
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return self._relative(target)
+
+    def _target(self, digest: str, suffix: str) -> Path:
+        folder = self.objects / digest[:2]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{digest}{suffix}"
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def empty_scratch(self) -> None:
+        """Remove unfinished files that no worker owns."""
+        shutil.rmtree(self.root / "scratch", ignore_errors=True)
+
+    def sweep(self, known: Collection[str]) -> int:
+        """Delete stored files that no row names (`known`: relative paths); return how many.
+
+        A crash between storing a file and committing its row leaves such a file.
+        """
+        removed = 0
+        for path in self.objects.glob("*/*"):
+            if self._relative(path) not in known:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed

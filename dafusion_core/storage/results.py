@@ -1,0 +1,136 @@
+"""What finished units leave behind, one table per kind of job."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dafusion_core.domain.records import Evaluation, Job, JobUnit, TrainingRun
+from dafusion_core.domain.specs import canonical_json
+from dafusion_core.storage.database import Database, utc_now
+
+StoredFiles = Mapping[str, tuple[str, str]]
+"""Role → (relative path, sha256)."""
+
+
+def _add_erasure(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    path, sha256 = files["weights"]
+    return db.insert(
+        "erasure",
+        base
+        | {
+            "method": record["method"],
+            "concepts_json": canonical_json(record["concepts"]),
+            "path": path,
+            "sha256": sha256,
+            "base_hash": record["base_hash"],
+            "sheet_path": files["sheet"][0] if "sheet" in files else None,
+            "record_json": canonical_json(record),
+        },
+    )
+
+
+def _add_inversion(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    path, sha256 = files["embedding"]
+    return db.insert(
+        "inversion",
+        base
+        | {
+            "concept_id": base.pop("payload")["concept_id"],
+            "placeholder": record["placeholder"],
+            "path": path,
+            "sha256": sha256,
+            "record_json": canonical_json(record),
+        },
+    )
+
+
+def _add_synthetic(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    path, sha256 = files["image"]
+    payload = base.pop("payload")
+    return db.insert(
+        "synthetic_image",
+        base
+        | {
+            "source_image_id": payload["source_image_id"],
+            "concept_id": payload["concept_id"],
+            "t0": payload["t0"],
+            "variant": payload["variant"],
+            "seed": base.pop("seed"),
+            "path": path,
+            "sha256": sha256,
+            "width": record["width"],
+            "height": record["height"],
+        },
+    )
+
+
+def _add_run(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    path, sha256 = files["weights"]
+    payload = base.pop("payload")
+    return db.insert(
+        "training_run",
+        base
+        | {
+            "arm": payload["arm"],
+            "seed": payload["seed"],
+            "path": path,
+            "sha256": sha256,
+            "record_json": canonical_json(record),
+        },
+    )
+
+
+def _add_evaluation(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    return db.insert("evaluation", base | {"result_json": canonical_json(record)})
+
+
+_ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] = {
+    "erase": _add_erasure,
+    "invert": _add_inversion,
+    "generate": _add_synthetic,
+    "train": _add_run,
+    "compare": _add_evaluation,
+}
+
+
+def add_result(
+    db: Database, job: Job, unit: JobUnit, files: StoredFiles, record: Mapping[str, Any]
+) -> int:
+    """Insert the result row of a unit (inside the caller's transaction) and return its id."""
+    base: dict[str, Any] = {"unit_id": unit.id, "job_id": job.id, "created_at": utc_now()}
+    if job.kind in ("invert", "generate", "train"):
+        base["payload"] = unit.payload
+    if job.kind == "generate":
+        base["seed"] = unit.seed
+    return _ADDERS[job.kind](db, base, files, record)
+
+
+def training_runs(db: Database, job_id: int | None = None) -> list[TrainingRun]:
+    """Classifier fits, by job, arm and seed."""
+    rows = db.query(
+        "SELECT id, job_id, arm, seed, path, sha256, record_json FROM training_run "
+        "WHERE ?1 IS NULL OR job_id = ?1 ORDER BY job_id, arm, seed",
+        [job_id],
+    )
+    return [TrainingRun(*tuple(row)[:6], record=json.loads(row["record_json"])) for row in rows]
+
+
+def evaluations(db: Database) -> list[Evaluation]:
+    """Comparisons, oldest first."""
+    rows: list[sqlite3.Row] = db.query(
+        "SELECT id, job_id, result_json, created_at FROM evaluation ORDER BY id"
+    )
+    return [Evaluation(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
+
+
+def stored_paths(db: Database) -> set[str]:
+    """Every path that a row names, to tell stray files from kept ones."""
+    rows = db.query(
+        "SELECT path FROM image WHERE is_reference = 0 UNION SELECT path FROM erasure "
+        "UNION SELECT sheet_path FROM erasure UNION SELECT path FROM inversion "
+        "UNION SELECT path FROM synthetic_image UNION SELECT path FROM training_run"
+    )
+    return {row[0] for row in rows if row[0]}

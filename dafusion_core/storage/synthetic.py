@@ -1,0 +1,148 @@
+"""Synthetic images and the curation journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import Curation, SyntheticImage
+from dafusion_core.storage.database import Database, utc_now
+
+
+def _record(row: sqlite3.Row) -> SyntheticImage:
+    return SyntheticImage(
+        **{key: row[key] for key in row.keys() if key != "curation"},  # noqa: SIM118
+        curation=Curation(row["curation"]),
+    )
+
+
+def find_synthetic_ids(
+    db: Database,
+    *,
+    job_id: int | None = None,
+    concept_id: int | None = None,
+    source_image_id: int | None = None,
+    t0: float | None = None,
+    curation: Curation | None = None,
+) -> list[int]:
+    """Ids that match all given filters, in grid order: concept, source, variant, t0."""
+    filters = {
+        "job_id": job_id,
+        "concept_id": concept_id,
+        "source_image_id": source_image_id,
+        "t0": t0,
+        "curation": None if curation is None else curation.value,
+    }
+    given = {key: value for key, value in filters.items() if value is not None}
+    where = " AND ".join(f"{key} = ?" for key in given) or "1"
+    rows = db.query(
+        f"SELECT id FROM synthetic_image WHERE {where} "
+        "ORDER BY job_id, concept_id, source_image_id, variant, t0",
+        list(given.values()),
+    )
+    return [row[0] for row in rows]
+
+
+def get_synthetic(db: Database, ids: Sequence[int]) -> list[SyntheticImage]:
+    """Records in the order of `ids`; unknown ids are left out."""
+    rows = db.query(
+        "SELECT * FROM synthetic_image WHERE id IN (SELECT value FROM json_each(?))",
+        [str(list(ids))],
+    )
+    by_id = {row["id"]: _record(row) for row in rows}
+    return [by_id[i] for i in ids if i in by_id]
+
+
+def curation_counts(
+    db: Database, job_id: int | None = None
+) -> dict[tuple[int, float], dict[Curation, int]]:
+    """(concept id, t0) → how many are kept, rejected and undecided."""
+    counts: dict[tuple[int, float], dict[Curation, int]] = {}
+    for row in db.query(
+        "SELECT concept_id, t0, curation, count(*) FROM synthetic_image "
+        "WHERE ?1 IS NULL OR job_id = ?1 GROUP BY 1, 2, 3",
+        [job_id],
+    ):
+        counts.setdefault((row[0], row[1]), {})[Curation(row[2])] = row[3]
+    return counts
+
+
+def decide(db: Database, ids: Sequence[int], curation: Curation) -> ProjectChanges:
+    """Set the decision of many images as one undoable operation.
+
+    What was undone before can no longer be redone afterwards, as users expect of any editor.
+    """
+    wanted = str(list(ids))
+    with db.atomic():
+        old = db.query(
+            "SELECT id, curation FROM synthetic_image "
+            "WHERE id IN (SELECT value FROM json_each(?)) AND curation <> ?",
+            [wanted, curation.value],
+        )
+        if not old:
+            return ProjectChanges()
+        verb = {
+            Curation.KEPT: "Keep",
+            Curation.REJECTED: "Reject",
+            Curation.UNDECIDED: "Undecide",
+        }[curation]
+        text = f"{verb} {len(old)} image{'s' if len(old) != 1 else ''}"
+        db.execute("DELETE FROM curation_operation WHERE is_undone = 1")
+        operation = db.insert("curation_operation", {"text": text, "at": utc_now()})
+        db.execute_many(
+            "INSERT INTO curation_change(operation_id, synthetic_id, old, new) VALUES (?, ?, ?, ?)",
+            [(operation, row["id"], row["curation"], curation.value) for row in old],
+        )
+        _apply(db, [(curation.value, row["id"]) for row in old])
+    return ProjectChanges(curation=True, text=text, synthetic_ids=tuple(r["id"] for r in old))
+
+
+def _apply(db: Database, rows: list[tuple[str, int]]) -> None:
+    db.execute_many("UPDATE synthetic_image SET curation = ? WHERE id = ?", rows)
+
+
+def next_undo(db: Database) -> sqlite3.Row | None:
+    """The operation that undo would take back (columns id, text)."""
+    return db.one(
+        "SELECT id, text FROM curation_operation WHERE is_undone = 0 ORDER BY id DESC LIMIT 1"
+    )
+
+
+def next_redo(db: Database) -> sqlite3.Row | None:
+    """The operation that redo would do again (columns id, text)."""
+    return db.one(
+        "SELECT id, text FROM curation_operation WHERE is_undone = 1 ORDER BY id LIMIT 1"
+    )
+
+
+def undo(db: Database) -> ProjectChanges | None:
+    """Take back the newest operation; None if there is none."""
+    return _travel(db, next_undo(db), "old", 1, "Undo: ")
+
+
+def redo(db: Database) -> ProjectChanges | None:
+    """Do the oldest undone operation again; None if there is none."""
+    return _travel(db, next_redo(db), "new", 0, "Redo: ")
+
+
+def _travel(
+    db: Database, operation: sqlite3.Row | None, column: str, is_undone: int, prefix: str
+) -> ProjectChanges | None:
+    if operation is None:
+        return None
+    with db.atomic():
+        changes: list[Any] = db.query(
+            f"SELECT {column}, synthetic_id FROM curation_change WHERE operation_id = ?",
+            [operation["id"]],
+        )
+        _apply(db, [(row[0], row[1]) for row in changes])
+        db.execute(
+            "UPDATE curation_operation SET is_undone = ? WHERE id = ?", [is_undone, operation["id"]]
+        )
+    return ProjectChanges(
+        curation=True,
+        text=prefix + operation["text"],
+        synthetic_ids=tuple(row[1] for row in changes),
+    )
