@@ -1,0 +1,125 @@
+"""SDEdit: noise a picture part of the way and denoise it again (DA-Fusion eq. 6, §1.5).
+
+Gives the picture that diffusers' StableDiffusionImg2ImgPipeline gives for the same source, seed
+and settings, but in batches over sources and concepts, with each source encoded once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from dafusion_core.engine import sampling
+from dafusion_core.engine.models import DiffusionModel
+
+__all__ = ["Posterior", "PosteriorCache", "Request", "SDEdit", "encode_posterior", "executed_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What the VAE says about one picture: mean and standard deviation, each [1, c, h, w]."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+
+@torch.inference_mode()
+def encode_posterior(model: DiffusionModel, pixels: torch.Tensor) -> Posterior:
+    """The posterior of one picture [3, H, W] in -1…1. Kept on the model's device."""
+    batch = pixels[None].to(model.device, model.dtype)
+    found = model.vae.encode(batch).latent_dist
+    return Posterior(found.mean, found.std)
+
+
+class PosteriorCache:
+    """Posteriors of the sources used last, by image id."""
+
+    def __init__(self, size: int = 256) -> None:
+        self._size = size
+        self._items: OrderedDict[int, Posterior] = OrderedDict()
+
+    def get(self, key: int, make: Callable[[], Posterior]) -> Posterior:
+        """The posterior for `key`, made by `make()` when it is not there."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key]
+        made = make()
+        self._items[key] = made
+        if len(self._items) > self._size:
+            self._items.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One picture to make."""
+
+    source: Posterior
+    prompt: str
+    seed: int
+
+
+def executed_steps(steps: int, t0: float) -> int:
+    """Denoising steps that are run: ⌊steps·t0⌋ as in diffusers, but at least one."""
+    return max(1, min(int(steps * t0), steps))
+
+
+class SDEdit:
+    """Makes pictures with one model and one set of sampler settings."""
+
+    def __init__(
+        self,
+        model: DiffusionModel,
+        *,
+        scheduler: str = "pndm",
+        steps: int = 50,
+        guidance: float = 7.5,
+        negative_prompt: str = "",
+    ) -> None:
+        self._model = model
+        self._scheduler = scheduler
+        self._steps = steps
+        self._guidance = guidance
+        self._negative = negative_prompt
+        self._prompts = sampling.PromptCache(model)
+
+    @torch.inference_mode()
+    def run(
+        self,
+        requests: Sequence[Request],
+        t0: float,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> torch.Tensor:
+        """Pictures [len(requests), 3, H, W] in about -1…1.
+
+        Each request has its own generator, from which first the posterior sample and then the
+        noise is drawn, so a picture does not depend on what else is in its batch (up to
+        rounding). `on_step(i, count)` may raise to stop.
+        """
+        model = self._model
+        generators = [sampling.seeded(request.seed) for request in requests]
+        plan = sampling.make_scheduler(self._scheduler, model.scheduler_config)
+        plan.set_timesteps(self._steps, device=model.device)
+        start = (self._steps - executed_steps(self._steps, t0)) * plan.order
+        timesteps = plan.timesteps[start:]
+        if hasattr(plan, "set_begin_index"):
+            plan.set_begin_index(start)
+
+        mean = torch.cat([request.source.mean for request in requests])
+        std = torch.cat([request.source.std for request in requests])
+        drawn = mean + std * sampling.draw_noise(model, mean.shape, generators)
+        clean = model.latent_factor * drawn
+        noise = sampling.draw_noise(model, clean.shape, generators)
+        latents = plan.add_noise(clean, noise, timesteps[:1].repeat(len(requests)))
+
+        text = self._prompts.stack([request.prompt for request in requests])
+        negative = None
+        if self._guidance > 1:
+            negative = self._prompts[self._negative][None].expand(len(requests), -1, -1)
+        latents = sampling.denoise(
+            model, plan, timesteps, latents, text, negative, self._guidance, generators, on_step
+        )
+        return sampling.decode(model, latents)

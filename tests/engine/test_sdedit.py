@@ -1,0 +1,174 @@
+"""SDEdit against diffusers' own image-to-image pipeline, and its independence of batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    UniPCMultistepScheduler,
+)
+
+from dafusion_core.domain.specs import ModelSource
+from dafusion_core.engine import images, sampling
+from dafusion_core.engine.models import DiffusionModel, load_model
+from dafusion_core.engine.sdedit import Request, SDEdit, encode_posterior, executed_steps
+
+from . import tiny
+from .conftest import draw_picture
+
+PROMPTS = ["a photo of a plant", "a photo of a oak", "a leaf"]
+THEIRS = {
+    "pndm": PNDMScheduler,
+    "ddim": DDIMScheduler,
+    "dpmsolver++": DPMSolverMultistepScheduler,
+    "euler": EulerDiscreteScheduler,
+    "unipc": UniPCMultistepScheduler,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder: Path) -> DiffusionModel:
+    return load_model(ModelSource("folder", str(tiny_folder)), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def velocity_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "velocity"
+    tiny.build("v_prediction").save_pretrained(str(folder))
+    return folder
+
+
+def reference(
+    folder: Path, scheduler: str, t0: float, steps: int, guidance: float, seeds: list[int]
+) -> np.ndarray:
+    """[n, H, W, 3] in 0…1: diffusers, one picture at a time."""
+    pipe = StableDiffusionImg2ImgPipeline.from_pretrained(str(folder), safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = THEIRS[scheduler].from_config(pipe.scheduler.config)
+    made = []
+    for i, seed in enumerate(seeds):
+        made.append(
+            pipe(
+                prompt=PROMPTS[i],
+                image=draw_picture(i, (tiny.SIDE, tiny.SIDE)),
+                strength=t0,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                generator=torch.Generator("cpu").manual_seed(seed),
+                output_type="np",
+            ).images[0]
+        )
+    return np.stack(made)
+
+
+def ours(
+    model: DiffusionModel, scheduler: str, t0: float, steps: int, guidance: float, seeds: list[int]
+) -> np.ndarray:
+    """The same in one batch."""
+    requests = []
+    for i, seed in enumerate(seeds):
+        values = np.array(draw_picture(i, (tiny.SIDE, tiny.SIDE)))
+        pixels = torch.from_numpy(values).permute(2, 0, 1).float() / 255 * 2 - 1
+        requests.append(Request(encode_posterior(model, pixels), PROMPTS[i], seed))
+    sampler = SDEdit(model, scheduler=scheduler, steps=steps, guidance=guidance)
+    made = sampler.run(requests, t0)
+    return images.pixels_to_unit(made).permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("scheduler", list(THEIRS))
+@pytest.mark.parametrize("t0", [0.25, 0.58, 1.0])
+def test_same_picture_as_diffusers(
+    model: DiffusionModel, tiny_folder: Path, scheduler: str, t0: float
+) -> None:
+    expected = reference(tiny_folder, scheduler, t0, 10, 7.5, [11, 22, 33])
+    found = ours(model, scheduler, t0, 10, 7.5, [11, 22, 33])
+    assert np.abs(found - expected).max() <= 1e-3
+
+
+@pytest.mark.parametrize("scheduler", ["pndm", "ddim"])
+def test_same_picture_as_diffusers_without_guidance(
+    model: DiffusionModel, tiny_folder: Path, scheduler: str
+) -> None:
+    expected = reference(tiny_folder, scheduler, 0.5, 8, 1.0, [5])
+    assert np.abs(ours(model, scheduler, 0.5, 8, 1.0, [5]) - expected).max() <= 1e-3
+
+
+@pytest.mark.parametrize("scheduler", ["pndm", "ddim"])
+def test_same_picture_as_diffusers_when_the_model_predicts_velocity(
+    velocity_folder: Path, scheduler: str
+) -> None:
+    model = load_model(ModelSource("folder", str(velocity_folder)), torch.device("cpu"))
+    expected = reference(velocity_folder, scheduler, 0.7, 8, 5.0, [1, 2])
+    assert np.abs(ours(model, scheduler, 0.7, 8, 5.0, [1, 2]) - expected).max() <= 1e-3
+
+
+def test_prompt_seed_and_strength_matter(model: DiffusionModel) -> None:
+    """The comparisons above would mean nothing if the tiny model ignored its inputs."""
+    base = ours(model, "ddim", 0.7, 6, 7.5, [1])
+    assert np.abs(ours(model, "ddim", 0.7, 6, 7.5, [2]) - base).max() > 0.02
+    assert np.abs(ours(model, "ddim", 0.4, 6, 7.5, [1]) - base).max() > 0.02
+    two = ours(model, "ddim", 0.7, 6, 7.5, [1, 1])
+    assert np.abs(two[0] - two[1]).max() > 0.02
+    assert np.abs(ours(model, "ddim", 0.7, 6, 1.0, [1]) - base).max() > 0.005
+
+
+def test_a_picture_does_not_depend_on_its_batch(model: DiffusionModel) -> None:
+    together = ours(model, "pndm", 0.6, 6, 7.5, [1, 2, 3])
+    alone = ours(model, "pndm", 0.6, 6, 7.5, [1])
+    assert np.abs(together[0] - alone[0]).max() < 1e-5
+
+
+def test_the_same_batch_gives_the_same_bits(model: DiffusionModel) -> None:
+    first = ours(model, "ddim", 0.6, 6, 7.5, [1, 2])
+    assert np.array_equal(first, ours(model, "ddim", 0.6, 6, 7.5, [1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("t0", "expected"), [(0.25, 12), (0.5, 25), (0.75, 37), (1.0, 50), (0.001, 1)]
+)
+def test_executed_steps_are_those_of_the_paper(t0: float, expected: int) -> None:
+    assert executed_steps(50, t0) == expected
+
+
+def test_progress_is_told_before_each_step_and_may_stop(model: DiffusionModel) -> None:
+    class Halt(Exception):
+        pass
+
+    seen: list[tuple[int, int]] = []
+
+    def on_step(i: int, count: int) -> None:
+        seen.append((i, count))
+        if i == 2:
+            raise Halt
+
+    pixels = torch.zeros(3, tiny.SIDE, tiny.SIDE)
+    request = Request(encode_posterior(model, pixels), "a", 0)
+    with pytest.raises(Halt):
+        SDEdit(model, scheduler="ddim", steps=10).run([request], 0.5, on_step)
+    assert seen == [(0, 5), (1, 5), (2, 5)]
+
+
+def test_each_prompt_is_encoded_once(
+    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    encode = sampling.tokens.encode
+
+    def counting(m: DiffusionModel, prompts: list[str]) -> torch.Tensor:
+        asked.extend(prompts)
+        return encode(m, prompts)
+
+    monkeypatch.setattr(sampling.tokens, "encode", counting)
+    posterior = encode_posterior(model, torch.zeros(3, tiny.SIDE, tiny.SIDE))
+    sampler = SDEdit(model, scheduler="ddim", steps=4)
+    for seed in range(3):
+        sampler.run([Request(posterior, "a leaf", seed), Request(posterior, "a oak", seed)], 0.5)
+    assert sorted(asked) == ["", "a leaf", "a oak"]
