@@ -24,7 +24,9 @@ class ProjectImages:
     def find_by_hash(self, sha256: str) -> ExistingImage | None:
         """The image whose original had these contents."""
         found = images.find_by_hash(self.file.db, sha256)
-        return found and ExistingImage(found.id, found.label, found.original_path)
+        if found is None:
+            return None
+        return ExistingImage(found.id, found.label, found.original_path)
 
     def add_label(self, name: str) -> int:
         """The id of the label with this name, made if it is new."""

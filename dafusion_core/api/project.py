@@ -277,12 +277,13 @@ class Project:
         self,
         folder: Path | str,
         mode: Literal["copy", "reference"] = "copy",
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Callable[[int, int, str], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> ImportReport:
         """Import a folder with one folder per class. Importing again adds only what is new.
 
         "copy" keeps the pictures in the project; "reference" leaves them where they are.
+        `on_progress(done, total, path)` is called after each file.
         """
         self.file.require_writable()
         report = import_folder(

@@ -1,1 +1,1 @@
-"""Plain values that every other part speaks in: records, specs, inputs, errors. Standard library only."""
+"""Plain values that every other part speaks in: records, specs, inputs, errors."""

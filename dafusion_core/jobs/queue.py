@@ -211,9 +211,7 @@ def request_cancel(db: Database, job_id: int) -> JobState:
 def hold(db: Database, job_id: int, is_held: bool) -> None:
     """Pause (no worker will claim it) or let go."""
     with db.atomic():
-        db.execute(
-            "UPDATE job SET is_held = ?, seq = seq + 1 WHERE id = ?", [int(is_held), job_id]
-        )
+        db.execute("UPDATE job SET is_held = ?, seq = seq + 1 WHERE id = ?", [int(is_held), job_id])
 
 
 def set_priority(db: Database, job_id: int, priority: int) -> None:

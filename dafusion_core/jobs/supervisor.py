@@ -9,7 +9,7 @@ import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -78,10 +78,8 @@ class _Worker:
     kill_at: float | None = None
 
     def send(self, message: Message) -> None:
-        try:
+        with suppress(OSError):  # If it is gone, the loop sees that by itself.
             self.pipe.send(message)
-        except OSError:
-            pass  # It is gone; the loop sees that by itself.
 
     def start_ladder(self) -> None:
         """From asking to ending: terminate, then kill, if it does not leave the job."""
@@ -302,9 +300,7 @@ class JobSupervisor:
             )
             if state is JobState.FAILED:
                 hint = "What was finished is kept. Retry goes on with the rest."
-                self.on_event(
-                    JobFailed(job_id=job.id, kind="worker_lost", text=text, hint=hint)
-                )
+                self.on_event(JobFailed(job_id=job.id, kind="worker_lost", text=text, hint=hint))
         if not lost and not worker.said_goodbye:
             self.on_event(WorkerLostEvent(device=worker.device, exit_code=code))
 

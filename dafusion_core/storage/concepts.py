@@ -58,9 +58,7 @@ def all_concepts(db: Database) -> list[Concept]:
 
 def erased_models(db: Database, job_id: int | None = None) -> list[ErasedModel]:
     """Results of erasures, oldest first."""
-    rows = db.query(
-        "SELECT * FROM erasure WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id", [job_id]
-    )
+    rows = db.query("SELECT * FROM erasure WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id", [job_id])
     return [
         ErasedModel(
             id=row["id"],
@@ -78,9 +76,7 @@ def erased_models(db: Database, job_id: int | None = None) -> list[ErasedModel]:
 
 def token_embeddings(db: Database, job_id: int | None = None) -> list[TokenEmbedding]:
     """Results of inversions, oldest first."""
-    rows = db.query(
-        "SELECT * FROM inversion WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id", [job_id]
-    )
+    rows = db.query("SELECT * FROM inversion WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id", [job_id])
     return [
         TokenEmbedding(
             id=row["id"],

@@ -127,7 +127,7 @@ class Database:
         BEGIN IMMEDIATE, because a deferred transaction that turns into a write fails at once
         when another process writes, whatever the busy timeout says (datasette issue 2358).
         """
-        if self.connection.in_transaction:
+        if self._is_in_transaction():
             yield
             return
         with explaining_errors():
@@ -137,9 +137,12 @@ class Database:
                 self.connection.execute("COMMIT")
             except BaseException:
                 # A full disk may already have rolled the transaction back.
-                if self.connection.in_transaction:
+                if self._is_in_transaction():
                     self.connection.execute("ROLLBACK")
                 raise
+
+    def _is_in_transaction(self) -> bool:
+        return self.connection.in_transaction
 
     def close(self) -> None:
         """Close the connection."""

@@ -126,7 +126,7 @@ def add_images(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
 def add_problem(db: Database, path: str, reason: str, is_refused: bool) -> None:
     """List a file that was not imported, or was with a warning."""
     with db.atomic():
-        db.utils["import_problem"].upsert(
+        db.utils.table("import_problem").upsert(
             {"path": path, "reason": reason, "is_refused": int(is_refused), "at": utc_now()},
             pk="path",
         )

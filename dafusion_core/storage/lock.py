@@ -53,10 +53,8 @@ def process_is_alive(pid: int, started: float) -> bool:
     """Whether exactly this process still runs (a zombie does not)."""
     try:
         process = psutil.Process(pid)
-        return (
-            abs(process.create_time() - started) < 1.0
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
+        is_same = abs(process.create_time() - started) < 1.0
+        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 

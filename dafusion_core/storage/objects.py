@@ -1,8 +1,8 @@
 """The files folder: finished files by content hash, unfinished ones in scratch.
 
-    NAME.files/objects/ab/ab12….png   named by SHA-256, never changed after being put there
-    NAME.files/scratch/job-7/         what a worker is making now; emptied when nobody owns it
-    NAME.files/logs/                  worker logs
+NAME.files/objects/ab/ab12….png   named by SHA-256, never changed after being put there
+NAME.files/scratch/job-7/         what a worker is making now; emptied when nobody owns it
+NAME.files/logs/                  worker logs
 """
 
 from __future__ import annotations

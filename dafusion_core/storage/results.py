@@ -115,7 +115,18 @@ def training_runs(db: Database, job_id: int | None = None) -> list[TrainingRun]:
         "WHERE ?1 IS NULL OR job_id = ?1 ORDER BY job_id, arm, seed",
         [job_id],
     )
-    return [TrainingRun(*tuple(row)[:6], record=json.loads(row["record_json"])) for row in rows]
+    return [
+        TrainingRun(
+            id=row["id"],
+            job_id=row["job_id"],
+            arm=row["arm"],
+            seed=row["seed"],
+            path=row["path"],
+            sha256=row["sha256"],
+            record=json.loads(row["record_json"]),
+        )
+        for row in rows
+    ]
 
 
 def evaluations(db: Database) -> list[Evaluation]:

@@ -112,9 +112,7 @@ def next_undo(db: Database) -> sqlite3.Row | None:
 
 def next_redo(db: Database) -> sqlite3.Row | None:
     """The operation that redo would do again (columns id, text)."""
-    return db.one(
-        "SELECT id, text FROM curation_operation WHERE is_undone = 1 ORDER BY id LIMIT 1"
-    )
+    return db.one("SELECT id, text FROM curation_operation WHERE is_undone = 1 ORDER BY id LIMIT 1")
 
 
 def undo(db: Database) -> ProjectChanges | None:

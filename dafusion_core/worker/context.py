@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ PROGRESS_INTERVAL_S = 0.1
 METRIC_INTERVAL_S = 1.0
 ETA_AFTER_S = 2.0
 
+_LOG = logging.getLogger("dafusion.worker")
+_LEVELS = {"warning": logging.WARNING, "error": logging.ERROR}
+
 
 class Reporter:
     """The worker's end of the pipe for sending; several threads may use it."""
@@ -39,11 +44,8 @@ class Reporter:
 
     def send(self, event: JobEvent | Goodbye) -> None:
         """Send a hint; if nobody listens any more, the listening thread finds that out."""
-        with self._lock:
-            try:
-                self._connection.send(event)
-            except OSError:
-                pass
+        with self._lock, suppress(OSError):
+            self._connection.send(event)
 
 
 class StopFlags:
@@ -115,7 +117,7 @@ class WorkerContext:
 
     def log(self, text: str, level: str = "info") -> None:
         """A line for people, also in the worker's log file."""
-        print(f"[job {self._job.id}] {level}: {text}")
+        _LOG.log(_LEVELS.get(level, logging.INFO), "job %s: %s", self._job.id, text)
         self._reporter.send(JobLog(job_id=self._job.id, level=level, text=text))
 
     def metric(self, series: str, step: int, value: float, unit: JobUnit | None = None) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import platform
 import threading
-import time
 import traceback
 from multiprocessing.connection import Connection
 
@@ -36,6 +36,8 @@ from dafusion_core.worker.binding import BINDERS
 from dafusion_core.worker.context import Reporter, StopFlags, WorkerContext, failed_count, get_seq
 
 IDLE_POLL_S = 1.0
+
+_LOG = logging.getLogger("dafusion.worker")
 
 
 class Worker:
@@ -73,12 +75,11 @@ class Worker:
         while not self.flags.is_leaving.wait(queue.HEARTBEAT_S):
             job_id = self.job_id
             try:
-                if job_id is not None and not queue.heartbeat(
-                    self.project.db, job_id, self.owner
-                ):
+                if job_id is not None and not queue.heartbeat(self.project.db, job_id, self.owner):
                     self.flags.is_lease_lost = self.job_id == job_id
             except Exception:
-                traceback.print_exc()  # A full or busy disk; the lease outlasts several beats.
+                # A full or busy disk; the lease outlasts several missed beats.
+                _LOG.exception("no heartbeat for job %s", job_id)
 
     def run(self) -> str:
         """Claim and run until told to leave; return the reason for leaving."""
@@ -108,7 +109,7 @@ class Worker:
         self.reporter.send(
             JobStarted(job_id=job.id, kind=job.kind, attempt=job.attempt, seq=job.seq)
         )
-        print(f"{time.strftime('%F %T')} job {job.id} ({job.kind}), attempt {job.attempt}")
+        _LOG.info("job %s (%s), attempt %s: %s", job.id, job.kind, job.attempt, job.title)
         context: WorkerContext | None = None
         try:
             context = WorkerContext(
@@ -117,9 +118,7 @@ class Worker:
             spec, inputs = self.bind(job)
             units = get_units(self.project.db, job.id)
             if any(unit.state != "done" for unit in units):
-                module, _, function = registry.METHODS[job.kind].partition(":")
-                method = getattr(importlib.import_module(module), function)
-                method(spec, inputs, units, context)
+                registry.run_method(job.kind, spec, inputs, units, context)
             context.flush()
         except BaseException as error:
             self.record_stop(job, error, context)
@@ -144,15 +143,13 @@ class Worker:
             inputs = INPUT_KINDS[job.kind].from_dict(job.inputs)
         return spec, inputs
 
-    def record_stop(
-        self, job: Job, error: BaseException, context: WorkerContext | None
-    ) -> None:
+    def record_stop(self, job: Job, error: BaseException, context: WorkerContext | None) -> None:
         """Store why the job ended before its end."""
         if context is not None:
             try:
                 context.flush()
             except Exception:
-                traceback.print_exc()
+                _LOG.exception("the last points of job %s could not be stored", job.id)
         if isinstance(error, Interruption):
             is_cancelled = isinstance(error, Cancelled)
             state = JobState.CANCELLED if is_cancelled else JobState.INTERRUPTED
@@ -166,7 +163,7 @@ class Worker:
                 else JobInterrupted(job_id=job.id, text=error.text, seq=seq)
             )
             return
-        traceback.print_exception(error)
+        _LOG.error("job %s failed", job.id, exc_info=error)
         self.fail(job, describe_error(error), "".join(traceback.format_exception(error)))
 
     def fail(self, job: Job, error: tuple[str, str, str], trace: str | None = None) -> None:
@@ -192,6 +189,7 @@ def describe_device(device: str) -> tuple[str, str, int | None]:
 
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """What `jobs.bootstrap` calls in the spawned process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     worker = Worker(connection, settings)
     reason = "an error outside of a job"
     try:
@@ -201,5 +199,3 @@ def run(connection: Connection, settings: WorkerSettings) -> None:
         worker.reporter.send(Goodbye(reason))
         worker.project.close()
         connection.close()
-
-
