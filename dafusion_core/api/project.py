@@ -20,6 +20,7 @@ from dafusion_core.domain.records import (
     Curation,
     ErasedModel,
     Evaluation,
+    GridCell,
     ImageRecord,
     ImportProblem,
     Job,
@@ -228,6 +229,10 @@ class Project:
     def synthetic_path(self, image: SyntheticImage) -> Path:
         """Where its file is."""
         return self.file.objects.path(image.path)
+
+    def grid_cells(self, job_id: int) -> list[GridCell]:
+        """The pictures a generation plans, made or not, by concept, source, variant and t0."""
+        return synthetic.grid_cells(self.file.db, job_id)
 
     def curation_counts(
         self, job_id: int | None = None

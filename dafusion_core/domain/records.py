@@ -150,6 +150,23 @@ class SyntheticImage:
 
 
 @dataclass(frozen=True, slots=True)
+class GridCell:
+    """One picture a generation plans, and its synthetic image once that is there.
+
+    `state` is the unit's; `synthetic_id` and `curation` are None until the unit is done.
+    """
+
+    unit_id: int
+    source_image_id: int
+    concept_id: int
+    t0: float
+    variant: int
+    state: UnitState
+    synthetic_id: int | None
+    curation: Curation | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRun:
     """One classifier fit: arm, seed and what came of it.
 

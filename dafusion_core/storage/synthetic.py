@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import Curation, SyntheticImage
+from dafusion_core.domain.records import Curation, GridCell, SyntheticImage, UnitState
 from dafusion_core.storage.database import Database, utc_now
 
 
@@ -53,6 +53,30 @@ def get_synthetic(db: Database, ids: Sequence[int]) -> list[SyntheticImage]:
     )
     by_id = {row["id"]: _record(row) for row in rows}
     return [by_id[i] for i in ids if i in by_id]
+
+
+def grid_cells(db: Database, job_id: int) -> list[GridCell]:
+    """Every picture that a generation plans, made or not, by concept, source, variant and t0.
+
+    One query that leaves the JSON to SQLite: rows as records would cost several times as much
+    for the tens of thousands of cells of a large plan.
+    """
+    curations = {None: None} | {c.value: c for c in Curation}
+    states = {s.value: s for s in UnitState}
+    rows = db.query(
+        """
+        SELECT unit.id, json_extract(payload_json, '$.source_image_id'),
+          json_extract(payload_json, '$.concept_id'), json_extract(payload_json, '$.t0'),
+          json_extract(payload_json, '$.variant'), unit.state, made.id, made.curation
+        FROM job_unit AS unit LEFT JOIN synthetic_image AS made ON made.unit_id = unit.id
+        WHERE unit.job_id = ? ORDER BY 3, 2, 5, 4
+        """,
+        [job_id],
+    )
+    return [
+        GridCell(row[0], row[1], row[2], row[3], row[4], states[row[5]], row[6], curations[row[7]])
+        for row in rows
+    ]
 
 
 def curation_counts(
