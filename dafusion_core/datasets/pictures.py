@@ -254,7 +254,7 @@ def _describe_tiff(path: Path) -> str:
             folder: Any = TiffImagePlugin.ImageFileDirectory_v2(head if is_big else head[:8])
             file.seek(folder.next)
             folder.load(file)
-            bits = tuple(folder.get(258, (1,)))
+            bits = tuple(folder.get(258, ()))
             kind = kinds.get(next(iter(folder.get(339, (1,)))), "samples of an unusual kind")
     except Exception:  # the tags are damaged too; there is nothing to add
         return ""
@@ -331,6 +331,6 @@ def _flatten(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
     else:
         values, white = values - low, max(high - low, 1e-30)
         text = f"from {low:.4g} (black) to {high:.4g} (white)"
-    eight = np.rint(values * (255.0 / white)).clip(0, 255).astype(np.uint8)
+    eight = np.rint(values * 255.0 / white).clip(0, 255).astype(np.uint8)
     kind = "floating-point" if raw.dtype.kind == "f" else f"{raw.dtype.itemsize * 8}-bit"
     return eight, f"its {kind} grey values become 8 bit: {text}"

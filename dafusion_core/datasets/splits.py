@@ -128,6 +128,17 @@ class _Problem:
     targets: NDArray[np.int64]
     free: NDArray[np.int64]
 
+    @property
+    def allowed(self) -> list[int]:
+        """The parts that are asked for at all."""
+        return [part for part in range(3) if part != _VALIDATION or self.targets[part].any()]
+
+    def fill(self, chosen: Sequence[int]) -> NDArray[np.int64]:
+        """Images [part, class] of a placement."""
+        filled = np.zeros_like(self.targets)
+        np.add.at(filled, np.asarray(chosen), self.sizes)
+        return filled
+
     def cost(self, filled: NDArray[np.int64]) -> float:
         """How far [part, class] counts are from the targets; huge when a class lacks a part."""
         total = np.maximum(self.targets.sum(axis=0), 1)
@@ -170,7 +181,7 @@ def _assign_groups(
     for _ in range(_RESTARTS):
         if best_cost < _MISSING:
             break
-        again, cost = _place(problem, rng)
+        again, cost = _improve(problem, rng.choice((_TRAIN, _TEST), len(sizes)).tolist())
         if cost < best_cost:
             best, best_cost = again, cost
     if best_cost >= _MISSING:
@@ -187,15 +198,14 @@ def _place(problem: _Problem, rng: np.random.Generator) -> tuple[list[int], floa
     groups = len(problem.sizes)
     chosen = [_TRAIN] * groups
     filled = np.zeros_like(problem.targets)
-    allowed = [part for part in range(3) if part != _VALIDATION or problem.targets[part].any()]
+    allowed = problem.allowed
     shuffled = rng.permutation(groups)
     for group in sorted(shuffled, key=lambda g: -int(problem.sizes[g].sum())):
         chosen[group] = min(allowed, key=lambda p: _cost_after(problem, filled, {p: group}))
         filled[chosen[group]] += problem.sizes[group]
-    cost = problem.cost(filled)
-    if groups > _SEARCH_LIMIT and cost < _MISSING:
+    if groups > _SEARCH_LIMIT and (cost := problem.cost(filled)) < _MISSING:
         return chosen, cost
-    return _improve(problem, chosen, filled, allowed)
+    return _improve(problem, chosen)
 
 
 def _cost_after(problem: _Problem, filled: NDArray[np.int64], extra: dict[int, int]) -> float:
@@ -207,10 +217,9 @@ def _cost_after(problem: _Problem, filled: NDArray[np.int64], extra: dict[int, i
     return float((((trial - problem.targets) / total) ** 2).sum())
 
 
-def _improve(
-    problem: _Problem, chosen: list[int], filled: NDArray[np.int64], allowed: list[int]
-) -> tuple[list[int], float]:
+def _improve(problem: _Problem, chosen: list[int]) -> tuple[list[int], float]:
     """Move one group or swap two as long as that helps."""
+    allowed, filled = problem.allowed, problem.fill(chosen)
     cost = problem.cost(filled)
     groups = range(len(chosen))
     if len(chosen) > _SEARCH_LIMIT:
@@ -242,10 +251,7 @@ def _improve(
 
 
 def _worst_class(problem: _Problem, chosen: list[int]) -> int:
-    filled = np.zeros_like(problem.targets)
-    for group, part in enumerate(chosen):
-        filled[part] += problem.sizes[group]
-    empty = (filled[[_TRAIN, _TEST]] == 0).sum(axis=0)
+    empty = (problem.fill(chosen)[[_TRAIN, _TEST]] == 0).sum(axis=0)
     return int(np.argmax(empty - problem.free))
 
 
