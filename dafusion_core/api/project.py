@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from dafusion_core.api.chain import ChainOptions, enqueue_chain
 from dafusion_core.api.enqueue import enqueue
@@ -66,6 +67,17 @@ def open(path: Path | str, *, read_only: bool = False) -> Project:
     except BaseException:
         file.close()
         raise
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def _choice(kind: type[Choice], value: str | None) -> Choice | None:
+    """The member of an enumeration that a caller named. Raises UserError listing them."""
+    try:
+        return None if value is None else kind(value)
+    except ValueError:
+        raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
 
 
 class Project:
@@ -148,12 +160,15 @@ class Project:
         """Number of real images."""
         return int(self.file.db.value("SELECT count(*) FROM image"))
 
-    def images(self, label: str | None = None, part: Part | None = None) -> list[ImageRecord]:
-        """Real images with their part in the current split."""
+    def images(self, label: str | None = None, part: Part | str | None = None) -> list[ImageRecord]:
+        """Real images with their part in the current split. `part`: "train", "test", …"""
         label_id = None if label is None else self._label(label).id
         split = self.current_split()
         return images.find_images(
-            self.file.db, split_id=split.id if split else None, label_id=label_id, part=part
+            self.file.db,
+            split_id=split.id if split else None,
+            label_id=label_id,
+            part=_choice(Part, part),
         )
 
     def _label(self, name: str) -> Label:
@@ -208,7 +223,7 @@ class Project:
         self,
         job_id: int | None = None,
         concept_id: int | None = None,
-        curation: Curation | None = None,
+        curation: Curation | str | None = None,
         source_image_id: int | None = None,
         t0: float | None = None,
     ) -> list[int]:
@@ -217,7 +232,7 @@ class Project:
             self.file.db,
             job_id=job_id,
             concept_id=concept_id,
-            curation=curation,
+            curation=_choice(Curation, curation),
             source_image_id=source_image_id,
             t0=t0,
         )

@@ -271,7 +271,11 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
             warnings=(*warnings, *network),
         )
         _check_health(project)
-        backup = migrate(project.db, path, version)
+        try:
+            backup = migrate(project.db, path, version)
+        except BaseException:
+            _close_quietly(project)
+            raise
         if backup is not None:
             project.warnings += (
                 f"The project was brought to the current format; a backup is in “{backup.name}”.",
