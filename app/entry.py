@@ -32,6 +32,8 @@ def main() -> int:
 
 def wants_window(arguments: list[str]) -> bool:
     """True for no arguments, `--project FILE`, and a project file alone (a double click)."""
+    if "_DAFUSION_COMPLETE" in os.environ:
+        return False  # A shell asks the command line what could be typed next.
     if not arguments or arguments[0].split("=")[0] == "--project":
         return True
     return len(arguments) == 1 and arguments[0].endswith(".dafusion")

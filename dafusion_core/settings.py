@@ -118,14 +118,6 @@ SETTINGS: tuple[Setting, ...] = (
         maximum=1024,
     ),
     Setting(
-        "offline",
-        bool,
-        True,
-        "Network",
-        "Stay offline",
-        "Models are looked for on this computer only. Switch off to let a model be downloaded.",
-    ),
-    Setting(
         "thumbnail_cache_mb",
         int,
         256,

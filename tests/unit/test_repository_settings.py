@@ -23,7 +23,7 @@ def test_defaults_hold_while_nothing_is_stored(settings: Settings) -> None:
 
 def test_only_what_differs_is_stored(settings: Settings) -> None:
     settings.set("threads", 2)
-    settings.set("offline", True)
+    settings.set("auto_advance", True)
     assert json.loads(settings.path.read_text()) == {"threads": 2}
     settings.reset("threads")
     assert json.loads(settings.path.read_text()) == {}
@@ -32,9 +32,9 @@ def test_only_what_differs_is_stored(settings: Settings) -> None:
 def test_the_environment_wins(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.set("device", "cuda:0")
     monkeypatch.setenv("DAFUSION_DEVICE", "cpu")
-    monkeypatch.setenv("DAFUSION_OFFLINE", "no")
+    monkeypatch.setenv("DAFUSION_AUTO_ADVANCE", "no")
     assert settings.get("device") == "cpu"
-    assert settings.get("offline") is False
+    assert settings.get("auto_advance") is False
 
 
 def test_a_wrong_environment_variable_is_refused_with_the_allowed_values(
@@ -61,7 +61,7 @@ def test_keys_of_a_newer_version_are_kept(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("threads", -1), ("threads", True), ("offline", "perhaps"), ("thumbnail_cache_mb", 1e9)],
+    [("threads", -1), ("threads", True), ("auto_advance", "perhaps"), ("thumbnail_cache_mb", 1e9)],
 )
 def test_values_that_do_not_fit_are_refused(settings: Settings, key: str, value: object) -> None:
     with pytest.raises(UserError, match=key):
@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_shortcuts_read_the_users_own_file(isolated_home: Path) -> None:
     Settings().set("threads", 5)
     assert module.get_int("threads") == 5
-    assert module.get_bool("offline") is True
+    assert module.get_bool("auto_advance") is True
     assert module.get_str("device") == "auto"
     assert isolated_home in Settings().path.parents
 
