@@ -7,7 +7,9 @@ random draws, the same arithmetic; only the grouping of the work differs.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -59,10 +61,16 @@ def make_scheduler(name: str, settings: Mapping[str, Any]) -> Any:
     return scheduler
 
 
+@lru_cache(maxsize=8)
+def _alphas(settings: str, device: torch.device) -> torch.Tensor:
+    values: torch.Tensor = DDIMScheduler.from_config(json.loads(settings)).alphas_cumprod
+    return values.to(device, torch.float32)
+
+
 def alphas_cumprod(model: DiffusionModel) -> torch.Tensor:
     """ᾱ_t of the model's schedule, float32 [train_timesteps], on the model's device."""
-    values: torch.Tensor = DDIMScheduler.from_config(dict(model.scheduler_config)).alphas_cumprod
-    return values.to(model.device, torch.float32)
+    with torch.inference_mode(False):  # the kept values may later take part in a gradient
+        return _alphas(json.dumps(dict(model.scheduler_config), default=str), model.device)
 
 
 def noise_scales(

@@ -17,7 +17,6 @@ from dafusion_core.jobs.context import NullContext
 
 from . import tiny
 
-
 HERE = Path(__file__).parent
 
 

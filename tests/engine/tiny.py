@@ -11,6 +11,8 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNe
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+import dafusion_core.engine  # noqa: F401  (prepares torch before diffusers is imported)
+
 DIM = 32
 SIDE = 32  # pixels
 

@@ -1,0 +1,64 @@
+"""Sentences that a concept's pictures are described with while its token is learned.
+
+They say that there is a photograph and nothing about what is on it, so that all knowledge of the
+class has to go into the learned vectors. Twenty-seven, as in the paper's recipe (§1.3).
+"""
+
+from __future__ import annotations
+
+import re
+
+from dafusion_core.domain.errors import UserError
+
+__all__ = ["OBJECT_TEMPLATES", "check_neutral", "class_words"]
+
+OBJECT_TEMPLATES: tuple[str, ...] = (
+    "a photo of a {}",
+    "a photo of the {}",
+    "a photo of one {}",
+    "a photo of my {}",
+    "a close-up photo of a {}",
+    "a close-up photo of the {}",
+    "a cropped photo of a {}",
+    "a cropped photo of the {}",
+    "a bright photo of a {}",
+    "a bright photo of the {}",
+    "a dark photo of a {}",
+    "a dark photo of the {}",
+    "a sharp photo of a {}",
+    "a blurred photo of a {}",
+    "a simple photo of a {}",
+    "a simple photo of the {}",
+    "a detailed photo of a {}",
+    "a detailed photo of the {}",
+    "a picture of a {}",
+    "a picture of the {}",
+    "a picture of one {}",
+    "a close-up picture of a {}",
+    "an image of a {}",
+    "an image of the {}",
+    "a view of a {}",
+    "a view of the {}",
+    "a rendering of a {}",
+)
+
+
+def class_words(name: str) -> set[str]:
+    """The words of a class name, in lower case. Words of one or two letters do not count."""
+    return {word for word in re.split(r"[\W_]+", name.lower()) if len(word) > 2}
+
+
+def check_neutral(name: str, prompts: tuple[str, ...] | list[str]) -> None:
+    """Refuse prompts that name the class: the model would know it from its text, not its pictures.
+
+    The placeholder must already be taken out of `prompts`. Raises UserError.
+    """
+    wanted = class_words(name)
+    for prompt in prompts:
+        found = wanted & class_words(prompt)
+        if found:
+            raise UserError(
+                f"The class “{name}” shares the word “{min(found)}” with the sentence “{prompt}” "
+                "that its pictures are described with.",
+                "Rename the class, so that the model cannot know it by its name.",
+            )
