@@ -104,7 +104,7 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "Computing",
         "Device",
-        "Where jobs run: auto takes every CUDA device, or the CPU where there is none. "
+        "Where jobs run: auto takes the first CUDA device, or the CPU where there is none. "
         "Otherwise devices by name, separated by commas: cpu, cuda:0, cuda:0,cuda:1, mps.",
     ),
     Setting(

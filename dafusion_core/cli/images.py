@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,13 @@ def import_with_progress(
     out.table(("class", "pictures"), sorted(report.per_label.items())) if report.per_label else None
     for text in report.warnings:
         out.note(text)
-    for problem in report.problems[:SHOWN_PROBLEMS]:
-        word = "left out" if problem.is_refused else "note"
-        out.note(f"{word}: {problem.path}: {problem.reason}")
-    if len(report.problems) > SHOWN_PROBLEMS:
-        out.note(f"… and {len(report.problems) - SHOWN_PROBLEMS:,} more (all with --json).")
+    for problem in refused[:SHOWN_PROBLEMS]:
+        out.note(f"left out: {problem.path}: {problem.reason}")
+    if len(refused) > SHOWN_PROBLEMS:
+        out.note(f"… and {len(refused) - SHOWN_PROBLEMS:,} more (all with --json).")
+    remarks = Counter(problem.reason for problem in report.problems if not problem.is_refused)
+    for reason, count in remarks.most_common(SHOWN_PROBLEMS):
+        out.note(f"note on {plural(count, 'picture')}: {reason}")
     return {
         "imported": report.imported,
         "already_there": report.skipped_known,

@@ -5,7 +5,6 @@ A verb's module is imported when the verb is used, so that `--help` and `--versi
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -101,9 +100,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped by you. Everything that was finished is kept.", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`dafusion jobs | head`); nobody is left to tell anything.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
     except Exception as error:
         return report_error(error, is_json=is_json, is_debug=is_debug)

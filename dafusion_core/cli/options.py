@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from dafusion_core.cli.output import Output
 from dafusion_core.domain.errors import UserError
@@ -51,6 +52,7 @@ def find_project(path: Path | None) -> Path:
 
     Raises UserError when that is not clear.
     """
+    path = _from_command_before(path)
     if path is not None:
         return path
     here = sorted(Path.cwd().glob("*.dafusion"))
@@ -67,6 +69,20 @@ def find_project(path: Path | None) -> Path:
         f"This folder has several projects ({names}). Nothing was done.",
         "Say which one with --project.",
     )
+
+
+def _from_command_before(path: Path | None) -> Path | None:
+    """Let `dafusion jobs --project P show 4` mean what `dafusion jobs show 4 --project P` does.
+
+    What was typed at either place wins over the environment.
+    """
+    context = click.get_current_context(silent=True)
+    while context is not None:
+        if context.get_parameter_source("project_path") is ParameterSource.COMMANDLINE:
+            typed: Path = context.params["project_path"]
+            return typed
+        context = context.parent
+    return path
 
 
 def parse_ids(text: str) -> list[int]:
