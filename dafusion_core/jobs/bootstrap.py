@@ -31,10 +31,14 @@ def prepare_environment(settings: WorkerSettings) -> None:
 
 def redirect_output(settings: WorkerSettings) -> None:
     """Send everything the process prints, also from native code, to its log file."""
-    settings.log.parent.mkdir(parents=True, exist_ok=True)
-    if settings.log.exists() and settings.log.stat().st_size > LOG_LIMIT_BYTES:
-        settings.log.replace(settings.log.with_suffix(".old.log"))
-    handle = os.open(settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        settings.log.parent.mkdir(parents=True, exist_ok=True)
+        if settings.log.exists() and settings.log.stat().st_size > LOG_LIMIT_BYTES:
+            settings.log.replace(settings.log.with_suffix(".old.log"))
+        handle = os.open(settings.log, flags, 0o644)
+    except OSError:  # A full disk: work without a log; what needs room will say so.
+        handle = os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()
     sys.stderr.flush()
     os.dup2(handle, 1)

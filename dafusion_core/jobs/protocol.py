@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dafusion_core.domain.errors import DaFusionError
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -45,6 +47,11 @@ Message = Poke | CancelJob | StopJob | Shutdown
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The worker leaves by choice; `reason` is for the log."""
+    """The worker leaves; `reason` is for the log.
+
+    `problem`: what went wrong outside of a job, such as a full disk that kept it from claiming
+    one. Another worker would meet the same, so none is started.
+    """
 
     reason: str = ""
+    problem: DaFusionError | None = None

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from dafusion_core.domain.errors import EnvironmentProblem
+from dafusion_core.domain.errors import DaFusionError, EnvironmentProblem
 from dafusion_core.domain.records import JobState
 from dafusion_core.jobs import bootstrap, queue
 from dafusion_core.jobs.events import (
@@ -116,6 +116,7 @@ class JobSupervisor:
     _requests: deque[Message] = field(default_factory=deque)
     _is_stopping: bool = False
     _failed_starts: int = 0
+    _problem: DaFusionError | None = None
 
     def __post_init__(self) -> None:
         self.project.require_writable()
@@ -157,10 +158,13 @@ class JobSupervisor:
     def run(self, until_idle: bool = True) -> None:
         """Work through the queue. Returns when it is empty (`until_idle`) or after `stop`.
 
-        Raises EnvironmentProblem when workers cannot be started at all.
+        Raises EnvironmentProblem when workers cannot be started, or not even what happened
+        can be stored (DiskFull). The queue can be run again when the cause is gone.
         """
         try:
             while not (self._is_stopping and not self._workers):
+                if self._problem is not None:
+                    raise self._problem
                 self._start_workers()
                 if until_idle and not self._is_stopping and not queue.has_work(self.project.db):
                     self.stop()
@@ -173,6 +177,8 @@ class JobSupervisor:
                 worker.process.join()
                 self._bury(worker)
             self._is_stopping = False
+            self._problem = None
+            self._failed_starts = 0
 
     def close(self) -> None:
         """Give the wake-up pipe back. Call when `run` will not be called again."""
@@ -242,6 +248,7 @@ class JobSupervisor:
                 message = worker.pipe.recv()
                 if isinstance(message, Goodbye):
                     worker.said_goodbye = True
+                    self._problem = self._problem or message.problem
                 else:
                     self._note(worker, message)
                     self.on_event(message)
@@ -279,6 +286,12 @@ class JobSupervisor:
         worker.pipe.close()
         pid, code = worker.process.pid or 0, worker.process.exitcode
         worker.process.close()
+        try:
+            self._place_jobs(worker, pid, code)
+        except DaFusionError as error:  # Reaping at the next opening does it then.
+            self._problem = self._problem or error
+
+    def _place_jobs(self, worker: _Worker, pid: int, code: int | None) -> None:
         lost = queue.jobs_of_process(self.project.db, pid)
         for job in lost:
             text = f"The worker process ended unexpectedly ({_describe_exit(code)})."

@@ -10,11 +10,14 @@ import traceback
 from multiprocessing.connection import Connection
 
 from dafusion_core.domain.errors import (
+    Bug,
     Cancelled,
+    DaFusionError,
     DeviceFault,
     Interruption,
     OutOfMemory,
     describe_error,
+    translate_os_error,
 )
 from dafusion_core.domain.inputs import INPUT_KINDS, AnyInputs
 from dafusion_core.domain.records import Job, JobState
@@ -187,15 +190,28 @@ def describe_device(device: str) -> tuple[str, str, int | None]:
     return info.name, info.device, info.total_bytes
 
 
+def as_problem(error: Exception) -> DaFusionError:
+    """An error with a sentence, whatever it was."""
+    if isinstance(error, DaFusionError):
+        return error
+    if isinstance(error, OSError):
+        return translate_os_error(error, "working through the queue")
+    _kind, text, hint = describe_error(error)
+    return Bug(text, hint)
+
+
 def run(connection: Connection, settings: WorkerSettings) -> None:
     """What `jobs.bootstrap` calls in the spawned process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     worker = Worker(connection, settings)
-    reason = "an error outside of a job"
+    goodbye = Goodbye("an error outside of a job")
     try:
-        reason = worker.run()
+        goodbye = Goodbye(worker.run())
+    except Exception as error:
+        _LOG.exception("the worker cannot go on")
+        goodbye = Goodbye("an error outside of a job", as_problem(error))
     finally:
         worker.flags.is_leaving.set()
-        worker.reporter.send(Goodbye(reason))
+        worker.reporter.send(goodbye)
         worker.project.close()
         connection.close()

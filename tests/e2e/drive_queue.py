@@ -14,8 +14,7 @@ def main() -> int:
     """Resume and run; SIGTERM stops at the next step."""
     with df.open(sys.argv[1]) as project:
         if project.is_read_only:
-            print(project.lock_owner)
-            return 3
+            raise SystemExit(project.lock_owner)
         for job in project.interrupted_jobs():
             project.resume(job.id)
         supervisor = JobSupervisor(project.file, lambda event: None, ("cpu",), TARGET)

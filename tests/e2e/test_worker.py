@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -277,7 +278,7 @@ def test_progress_says_how_long_it_will_take(
     assert etas
     assert etas[-1] == 0
     assert max(etas) < 30
-    gaps = [after.at - before.at for before, after in zip(progress, progress[1:-1], strict=False)]
+    gaps = [after.at - before.at for before, after in pairwise(progress[:-1])]
     assert min(gaps) > 0.09
 
 
