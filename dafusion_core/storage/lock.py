@@ -84,6 +84,10 @@ class ProjectLock:
         """Say who holds the lock."""
         self._note.write_text(json.dumps(asdict(LockOwner.current())), encoding="utf-8")
 
+    def has_note(self) -> bool:
+        """Whether somebody holds the project, or left it uncleanly; the note may be damaged."""
+        return self._note.exists()
+
     def read_note(self) -> LockOwner | None:
         """Who holds the lock, or held it when it was last left uncleanly."""
         try:

@@ -259,7 +259,7 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
         return _open_for_reading(
             path, f"it is in use by {owner.describe() if owner else 'another program'}"
         )
-    was_unclean = lock.read_note() is not None
+    was_unclean = lock.has_note()
     try:
         lock.write_note()
         journal, network = _journal_for(path)
