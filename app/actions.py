@@ -1,0 +1,177 @@
+"""Every QAction of the window in one table: text, shortcut, tip, when it can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction, QKeySequence
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides which actions can be used."""
+
+    has_project: bool = False
+    is_read_only: bool = False
+    has_images: bool = False
+    is_importing: bool = False
+    is_busy: bool = False  # jobs are running or queued
+    has_pictures: bool = False  # synthetic ones
+    has_verdict: bool = False
+    undo_text: str | None = None
+    redo_text: str | None = None
+
+    @property
+    def is_writable(self) -> bool:
+        """A project is open and can be changed."""
+        return self.has_project and not self.is_read_only
+
+
+When = Callable[[Situation], bool]
+
+
+def _always(situation: Situation) -> bool:
+    return True
+
+
+def _open(situation: Situation) -> bool:
+    return situation.has_project
+
+
+def _writable(situation: Situation) -> bool:
+    return situation.is_writable
+
+
+def _has_images(situation: Situation) -> bool:
+    return situation.is_writable and situation.has_images and not situation.is_importing
+
+
+def _can_start(situation: Situation) -> bool:
+    return _has_images(situation) and not situation.is_busy
+
+
+def _curates(situation: Situation) -> bool:
+    return situation.is_writable and situation.has_pictures
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """One line of the table. `menu` is where it stands, "" for nowhere."""
+
+    key: str
+    menu: str
+    text: str
+    shortcuts: tuple[str, ...] = ()
+    tip: str = ""
+    when: When = _always
+
+
+ACTIONS = (
+    ActionSpec("new", "File", "&New project from a folder…", ("Ctrl+N",),
+               "Choose a folder with one folder of pictures per class."),
+    ActionSpec("open", "File", "&Open project…", ("Ctrl+O",), "Open a .dafusion file."),
+    ActionSpec("sample", "File", "Open the &sample project", (),
+               "A small set of drawn flowers, to try everything in minutes."),
+    ActionSpec("import", "File", "&Add pictures…", ("Ctrl+I",),
+               "Import another folder; what is known already is skipped.", _writable),
+    ActionSpec("report", "File", "Save &report…", (),
+               "One file with settings, figures and pictures.",
+               lambda s: s.has_project and s.has_verdict),
+    ActionSpec("close", "File", "&Close project", ("Ctrl+W",), "Back to the welcome page.", _open),
+    ActionSpec("quit", "File", "&Quit", ("Ctrl+Q",), "Everything is saved already."),
+    ActionSpec("undo", "Edit", "&Undo", ("Ctrl+Z",), "Take back the last decision.",
+               lambda s: s.is_writable and s.undo_text is not None),
+    ActionSpec("redo", "Edit", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "Decide it again.",
+               lambda s: s.is_writable and s.redo_text is not None),
+    ActionSpec("keep", "Edit", "&Keep", ("P",), "This picture may train.", _curates),
+    ActionSpec("reject", "Edit", "Re&ject", ("X", "Del"),
+               "This picture may not train. Its file stays.", _curates),
+    ActionSpec("undecide", "Edit", "Un&decided", ("U",), "Take the decision back.", _curates),
+    ActionSpec("next_undecided", "Edit", "&Next undecided", ("N",), "", _curates),
+    ActionSpec("previous_undecided", "Edit", "&Previous undecided", ("Shift+N",), "", _curates),
+    ActionSpec("everything", "Run", "Do everything", ("Ctrl+Return", "Ctrl+Enter"),
+               "Divide the images, erase, learn, generate, train and compare.", _can_start),
+    ActionSpec("split", "Run", "&Divide images…", (),
+               "Make a new split into training and test images.", _has_images),
+    ActionSpec("concepts", "Run", "Erase and &learn", (),
+               "Erase the class names from the model, then learn each class from its pictures.",
+               _can_start),
+    ActionSpec("generate", "Run", "&Generate", (),
+               "Make synthetic images from the training images.", _can_start),
+    ActionSpec("train", "Run", "&Train and compare", (),
+               "Train classifiers with and without synthetic images and compare them.",
+               _can_start),
+    ActionSpec("light", "View", "&Light", (), ""),
+    ActionSpec("dark", "View", "&Dark", (), ""),
+    ActionSpec("system", "View", "Follow the &system", (), ""),
+    ActionSpec("log", "View", "Worker &log", ("Ctrl+L",), "What the worker wrote.", _open),
+    ActionSpec("shortcuts", "Help", "&Keyboard shortcuts", ("F1", "?"), ""),
+    ActionSpec("about", "Help", "&About", (), ""),
+)  # fmt: skip
+
+MENUS = ("File", "Edit", "Run", "View", "Help")
+
+#: Keys that are not actions, for the overlay.
+MORE_SHORTCUTS = (
+    ("Curate", "← → ↑ ↓", "Move; up and down stay at the same t0"),
+    ("Curate", "Shift+arrows, Ctrl+click", "Select several"),
+    ("Curate", "Click on a t0 heading", "Select that whole column"),
+    ("Curate", "Enter, double click", "Loupe: picture and photo side by side"),
+    ("Curate", "Esc", "Back to the grid"),
+    ("Window", "Alt+1 … Alt+6", "Go to a step"),
+)
+
+
+class Actions(QObject):
+    """The actions by key. `bind` says what one does; `follow` enables them."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._actions: dict[str, QAction] = {}
+        self._bound: dict[str, Callable[[], Any]] = {}
+        self.import_from: Callable[[Path], Any] = lambda path: None
+        for spec in ACTIONS:
+            action = QAction(spec.text, self)
+            action.setShortcuts([QKeySequence(keys) for keys in spec.shortcuts])
+            action.setToolTip(_tip(spec, spec.tip or spec.text.replace("&", "")))
+            action.triggered.connect(lambda _checked=False, key=spec.key: self._run(key))
+            self._actions[spec.key] = action
+        self.follow(Situation())
+
+    def __getitem__(self, key: str) -> QAction:
+        return self._actions[key]
+
+    def bind(self, key: str, act: Callable[[], Any]) -> None:
+        """What the action does from now on."""
+        self._bound[key] = act
+
+    def unbind(self, *keys: str) -> None:
+        """These do nothing until they are bound again (their page is gone)."""
+        for key in keys:
+            self._bound.pop(key, None)
+
+    def _run(self, key: str) -> None:
+        act = self._bound.get(key)
+        if act is not None:
+            act()
+
+    def follow(self, situation: Situation) -> None:
+        """Enable what can be used now, and say what undo would take back."""
+        for spec in ACTIONS:
+            self._actions[spec.key].setEnabled(spec.when(situation))
+        for key, text in (("undo", situation.undo_text), ("redo", situation.redo_text)):
+            name = key.capitalize()
+            words = f"{name}: {text[:1].lower()}{text[1:]}" if text else name
+            self._actions[key].setText(f"&{words}")
+
+
+def _tip(spec: ActionSpec, text: str) -> str:
+    keys = " or ".join(
+        QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText)
+        for keys in spec.shortcuts[:1]
+    )
+    return f"{text}  ({keys})" if keys else text

@@ -1,0 +1,1 @@
+"""Between the core's threads and processes and the window."""

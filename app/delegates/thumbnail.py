@@ -1,0 +1,180 @@
+"""Paints one picture of a grid: the pixmap or a placeholder, the decision, focus and selection."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, Qt
+from PySide6.QtCore import QSize as Size
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from app.models.roles import CAPTION_ROLE, CURATION_ROLE, KIND_ROLE, PATH_ROLE, CellKind
+from app.theme import scaled_font, theme
+from app.thumbnails import ThumbnailLoader
+from dafusion_core.domain.records import Curation
+
+MARGIN = 5
+CAPTION_HEIGHT = 18
+RADIUS = 6.0
+
+
+class ThumbnailDelegate(QStyledItemDelegate):
+    """Kept has a tick in a disc, rejected a cross and a faded picture, undecided neither: three
+    shapes, so that nobody has to tell colours apart."""
+
+    def __init__(self, loader: ThumbnailLoader, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._loader = loader
+        self.size = 128
+        self.has_captions = False
+
+    def cell_size(self) -> Size:
+        """Width and height of every cell."""
+        extra = CAPTION_HEIGHT if self.has_captions else 0
+        return Size(self.size + 2 * MARGIN, self.size + 2 * MARGIN + extra)
+
+    def sizeHint(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> Size:
+        """All cells are the same size, so nothing is measured."""
+        return self.cell_size()
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """Paint a cell; a picture that is not loaded yet is asked for."""
+        kind = index.data(KIND_ROLE)
+        if kind in (None, CellKind.NOTHING):
+            return
+        state = option.state
+        cell = QRect(option.rect)
+        is_selected = bool(state & QStyle.StateFlag.State_Selected)
+        has_focus = bool(state & QStyle.StateFlag.State_HasFocus)
+        painter.save()
+        painter.setRenderHints(
+            QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform
+        )
+        if is_selected:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(theme.colors.accent_soft))
+            painter.drawRoundedRect(QRectF(cell).adjusted(1, 1, -1, -1), RADIUS + 2, RADIUS + 2)
+        frame = cell.adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+        if self.has_captions:
+            frame.setHeight(frame.height() - CAPTION_HEIGHT)
+            self._paint_caption(painter, cell, frame, index.data(CAPTION_ROLE))
+        curation = index.data(CURATION_ROLE)
+        area = self._paint_picture(painter, frame, index, kind, curation)
+        if curation is Curation.KEPT:
+            paint_badge(painter, area, is_kept=True)
+        elif curation is Curation.REJECTED:
+            paint_badge(painter, area, is_kept=False)
+        if is_selected or has_focus:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            pen = QPen(QColor(theme.colors.accent), 2.5 if has_focus else 1.5)
+            painter.setPen(pen)
+            inset = 1.5
+            ring = QRectF(cell).adjusted(inset, inset, -inset, -inset)
+            painter.drawRoundedRect(ring, RADIUS + 2, RADIUS + 2)
+        painter.restore()
+
+    def _paint_picture(
+        self,
+        painter: QPainter,
+        frame: QRect,
+        index: QModelIndex | QPersistentModelIndex,
+        kind: CellKind,
+        curation: Curation | None,
+    ) -> QRectF:
+        if kind is CellKind.WAITING:
+            paint_outline(painter, QRectF(frame), "")
+            return QRectF(frame)
+        if kind is CellKind.FAILED:
+            paint_outline(painter, QRectF(frame), "could not\nbe made")
+            return QRectF(frame)
+        path = index.data(PATH_ROLE)
+        ratio = painter.device().devicePixelRatio() if painter.device() else 1.0
+        pixmap = self._loader.get(path, round(self.size * ratio)) if path else None
+        if pixmap is None:
+            if path and self._loader.problem(path):
+                paint_outline(painter, QRectF(frame), "cannot be\nshown")
+            else:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(QColor(theme.colors.placeholder))
+                painter.drawRoundedRect(QRectF(frame), RADIUS, RADIUS)
+            return QRectF(frame)
+        area = fitted(pixmap, QRectF(frame))
+        clip = QPainterPath()
+        clip.addRoundedRect(area, RADIUS, RADIUS)
+        painter.save()
+        painter.setClipPath(clip)
+        if curation is Curation.REJECTED:
+            painter.setOpacity(0.32)
+        painter.drawPixmap(area, pixmap, QRectF(pixmap.rect()))
+        painter.restore()
+        return area
+
+    def _paint_caption(
+        self, painter: QPainter, cell: QRect, frame: QRect, caption: str | None
+    ) -> None:
+        if not caption:
+            return
+        painter.setPen(QColor(theme.colors.muted))
+        painter.setFont(scaled_font(painter.font(), 0.85))
+        box = QRect(
+            cell.left() + MARGIN, frame.bottom() + 2, cell.width() - 2 * MARGIN, CAPTION_HEIGHT
+        )
+        text = painter.fontMetrics().elidedText(caption, Qt.TextElideMode.ElideMiddle, box.width())
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def fitted(pixmap: QPixmap, frame: QRectF) -> QRectF:
+    """Where a picture goes inside `frame`, keeping its proportions, centred."""
+    if pixmap.isNull():
+        return frame
+    scale = min(frame.width() / pixmap.width(), frame.height() / pixmap.height())
+    width, height = pixmap.width() * scale, pixmap.height() * scale
+    return QRectF(frame.center().x() - width / 2, frame.center().y() - height / 2, width, height)
+
+
+def paint_outline(painter: QPainter, frame: QRectF, text: str) -> None:
+    """A dashed box for a picture that is not there, with a word."""
+    pen = QPen(QColor(theme.colors.border), 1.2, Qt.PenStyle.DashLine)
+    painter.setPen(pen)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRoundedRect(frame.adjusted(1, 1, -1, -1), RADIUS, RADIUS)
+    if text:
+        painter.setPen(QColor(theme.colors.muted))
+        painter.setFont(scaled_font(painter.font(), 0.85))
+        painter.drawText(frame, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def paint_badge(painter: QPainter, area: QRectF, *, is_kept: bool) -> None:
+    """The decision in the top right corner of a picture."""
+    size = max(16.0, min(26.0, area.width() * 0.2))
+    disc = QRectF(area.right() - size - 4, area.top() + 4, size, size)
+    paint_mark(painter, disc, is_kept=is_kept)
+
+
+def paint_mark(painter: QPainter, disc: QRectF, *, is_kept: bool) -> None:
+    """A tick or a cross in a disc with a light rim, readable on any picture."""
+    colors = theme.colors
+    fill = QColor(colors.kept if is_kept else colors.rejected)
+    painter.setPen(QPen(QColor(colors.surface), 1.5))
+    painter.setBrush(fill)
+    painter.drawEllipse(disc)
+    pen = QPen(QColor(colors.surface), max(1.8, disc.width() * 0.11))
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    painter.setPen(pen)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+
+    def at(x: float, y: float) -> QPointF:
+        return QPointF(disc.left() + x * disc.width(), disc.top() + y * disc.height())
+
+    if is_kept:
+        painter.drawPolyline([at(0.28, 0.53), at(0.44, 0.69), at(0.73, 0.34)])
+    else:
+        painter.drawLine(at(0.33, 0.33), at(0.67, 0.67))
+        painter.drawLine(at(0.67, 0.33), at(0.33, 0.67))

@@ -1,0 +1,53 @@
+"""Starts the window."""
+
+from __future__ import annotations
+
+import argparse
+import locale
+import sys
+from multiprocessing import freeze_support
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from app.main_window import MainWindow
+from app.theme import theme
+from dafusion_core import __version__
+
+
+def make_application(argv: list[str]) -> QApplication:
+    """The one QApplication, with the style that looks the same everywhere."""
+    found = QApplication.instance()
+    app = found if isinstance(found, QApplication) else QApplication(argv)
+    # Qt takes over the user's locale for numbers; a worker's “0,5” would not be a number.
+    locale.setlocale(locale.LC_NUMERIC, "C")
+    app.setApplicationName("DA-Fusion Studio")
+    app.setApplicationVersion(__version__)
+    app.setStyle("Fusion")
+    theme.start(app)
+    return app
+
+
+def main(argv: list[str]) -> int:
+    """Show the window until it is closed. `argv` as in sys.argv: [program, options…]."""
+    freeze_support()
+    parser = argparse.ArgumentParser("dafusion", description="DA-Fusion Studio")
+    parser.add_argument("--project", type=Path, help="open this project")
+    parser.add_argument("file", nargs="?", type=Path, help="the same")
+    options, rest = parser.parse_known_args(argv[1:])
+    app = make_application([argv[0], *rest])
+    window = MainWindow()
+    window.errors.install()
+    window.show()
+    path = options.project or options.file
+    if path is not None:
+        QTimer.singleShot(0, window, lambda: window.take(path))
+    code = app.exec()
+    if window.session is not None:  # the session manager or a signal ended the loop
+        window.session.close_now()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,301 @@
+"""The frame: menus, welcome or workspace, opening and closing projects. No logic of its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import (
+    QActionGroup,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QShortcut,
+)
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QMainWindow,
+    QMessageBox,
+    QStackedWidget,
+    QWidget,
+)
+
+import dafusion_core
+from app import projects, ui_state
+from app.actions import ACTIONS, MENUS, Actions, Situation
+from app.errors import ErrorPresenter
+from app.pages.welcome.page import WelcomePage, app_icon
+from app.session import Session
+from app.steps import Step
+from app.text import count
+from app.theme import Mode, theme
+from app.widgets.drop_zone import dropped_paths
+from app.widgets.log_view import LogDialog
+from app.widgets.message_bar import MessageBar
+from app.widgets.shortcuts import ShortcutsDialog
+from app.workspace import BOUND_BY_PAGES, Workspace
+from dafusion_core import api
+from dafusion_core.domain.errors import DaFusionError
+
+TITLE = "DA-Fusion Studio"
+
+
+class MainWindow(QMainWindow):
+    """One window, one project at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWindowTitle(TITLE)
+        self.setWindowIcon(app_icon())
+        self.setAcceptDrops(True)
+        self.resize(1280, 820)
+        self.session: Session | None = None
+        self.workspace: Workspace | None = None
+        self.actions_table = Actions(self)
+        self.bar = MessageBar()
+        self.errors = ErrorPresenter(self.bar, self)
+        self.welcome = WelcomePage(self.actions_table)
+        self.welcome.dropped.connect(self.take)
+        self.welcome.chosen.connect(self.open_project)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self._with_bar())
+        self.setCentralWidget(self.stack)
+        self.statusBar().setSizeGripEnabled(False)
+        self._is_leaving = False
+        self._after_close: list[Path] = []
+        self._make_menus()
+        self._bind()
+        geometry = ui_state.load_bytes("geometry")
+        if geometry is not None:
+            self.restoreGeometry(geometry)
+
+    def _with_bar(self) -> QWidget:
+        from app.widgets.parts import column
+
+        page = QWidget()
+        self._welcome_layout = column(self.bar, self.welcome, spacing=0)
+        self._welcome_layout.setStretch(1, 1)
+        page.setLayout(self._welcome_layout)
+        self._welcome_frame = page
+        return page
+
+    # Menus --------------------------------------------------------------------------------
+
+    def _make_menus(self) -> None:
+        menus = {name: self.menuBar().addMenu(f"&{name}") for name in MENUS}
+        for spec in ACTIONS:
+            menus[spec.menu].addAction(self.actions_table[spec.key])
+            if spec.key in ("sample", "report", "redo", "undecide", "everything", "system"):
+                menus[spec.menu].addSeparator()
+        modes = QActionGroup(self)
+        for mode in Mode:
+            action = self.actions_table[mode.value]
+            action.setCheckable(True)
+            action.setChecked(theme.mode is mode)
+            modes.addAction(action)
+        for number, step in enumerate(Step, 1):
+            shortcut = QShortcut(QKeySequence(f"Alt+{number}"), self)
+            shortcut.activated.connect(partial(self._show_step, step))
+
+    def _show_step(self, step: Step) -> None:
+        if self.workspace is not None:
+            self.workspace.show_step(step)
+
+    def _bind(self) -> None:
+        table = self.actions_table
+        table.import_from = self._import_from
+        for key, act in {
+            "new": self._ask_new,
+            "open": self._ask_open,
+            "sample": self.open_sample,
+            "import": self._ask_import,
+            "split": self._ask_split,
+            "report": self._ask_report,
+            "close": self.close_project,
+            "quit": self.close,
+            "log": self._show_log,
+            "shortcuts": lambda: ShortcutsDialog(self).open(),
+            "about": self._show_about,
+        }.items():
+            table.bind(key, act)
+        for mode in Mode:
+            table.bind(mode.value, partial(theme.choose, mode))
+
+    # Asking -------------------------------------------------------------------------------
+
+    def _ask_new(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder with one folder per class")
+        if folder:
+            self.new_project(Path(folder))
+
+    def _ask_open(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a project", "", "DA-Fusion Studio projects (*.dafusion)"
+        )
+        if name:
+            self.open_project(Path(name))
+
+    def _ask_import(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder with one folder per class")
+        if folder:
+            self._import_from(Path(folder))
+
+    def _ask_split(self) -> None:
+        from app.dialogs.split import SplitDialog
+
+        if self.session is not None:
+            SplitDialog(self.session, self).open()
+
+    def _ask_report(self) -> None:
+        if self.session is None:
+            return
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the report", str(self.session.project.path.with_suffix(".html")), "*.html"
+        )
+        if name:
+            self.session.save_report(Path(name))
+
+    def _show_log(self) -> None:
+        if self.session is not None:
+            LogDialog(self.session.log_path(), self).show()
+
+    def _show_about(self) -> None:
+        QMessageBox.about(
+            self,
+            TITLE,
+            f"{TITLE} {dafusion_core.__version__}\n\n"
+            "Data augmentation with diffusion models after Trabucco et al., "
+            "“Effective Data Augmentation With Diffusion Models”, ICLR 2024.",
+        )
+
+    # Projects -----------------------------------------------------------------------------
+
+    def take(self, path: Path) -> None:
+        """What was dropped or named on the command line: a project, or a folder of pictures."""
+        if path.is_dir():
+            self.new_project(path)
+        else:
+            self.open_project(path)
+
+    def new_project(self, folder: Path) -> None:
+        """Make a project beside a folder and import it; a project that is there is opened."""
+        self._switch(projects.project_path_for(folder), folder)
+
+    def open_sample(self) -> None:
+        """Open the sample project, made at the first time."""
+        self._switch(projects.sample_project_path(), projects.sample_folder())
+
+    def open_project(self, path: Path) -> None:
+        """Open a project file."""
+        self._switch(path, None)
+
+    def _switch(self, path: Path, folder: Path | None) -> None:
+        if self.session is not None:
+            self.errors.show(DaFusionError("Another project is open.", "Close it first (Ctrl+W)."))
+            return
+        try:
+            is_new = folder is not None and not path.exists()
+            project = api.create(path) if is_new else api.open(path)
+        except Exception as error:  # also what sqlite or the file system raise
+            self.errors.show(error)
+            return
+        self._start(Session(project, self))
+        if folder is not None and project.image_count() == 0 and self.workspace is not None:
+            self.workspace.import_folder(folder)
+
+    def _start(self, session: Session) -> None:
+        self.session = session
+        session.failed.connect(self.errors.show)
+        session.closed.connect(self._on_closed)
+        self.bar.clear()
+        self.workspace = Workspace(session, self.actions_table, self.bar)
+        self.workspace.situation_changed.connect(self.actions_table.follow)
+        self.workspace.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        self.stack.addWidget(self.workspace)
+        self.stack.setCurrentWidget(self.workspace)
+        self.workspace.refresh()
+        ui_state.remember_project(session.project.path)
+        reading = " (read only)" if session.is_read_only else ""
+        self.setWindowTitle(f"{session.project.name}{reading} – {TITLE}")
+
+    def _import_from(self, path: Path) -> None:
+        if self.workspace is not None and path.is_dir():
+            self.workspace.import_folder(path)
+
+    # Closing ------------------------------------------------------------------------------
+
+    def close_project(self) -> bool:
+        """Close the project, asking if work is running; False if the user keeps it open."""
+        if self.session is None or self.session.is_closing:
+            return True
+        running = self.session.running_jobs()
+        if running and self.session.jobs.is_running and not self._confirm_stop(len(running)):
+            return False
+        self.statusBar().showMessage("Stopping after this step…")
+        self.setEnabled(False)
+        self.session.close()
+        return True
+
+    def _confirm_stop(self, number: int) -> bool:
+        box = QMessageBox(self)
+        box.setWindowTitle("Work is running")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setText(f"{count(number, 'job')} is running." if number == 1 else
+                    f"{count(number, 'job')} are running.")  # fmt: skip
+        box.setInformativeText("What is finished is kept, and the rest can be resumed later.")
+        stop = box.addButton("Stop after this step and close", QMessageBox.ButtonRole.AcceptRole)
+        keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
+        box.setDefaultButton(keep)
+        box.setEscapeButton(keep)
+        box.exec()
+        return box.clickedButton() is stop
+
+    def _on_closed(self) -> None:
+        self.setEnabled(True)
+        session, workspace = self.session, self.workspace
+        self.session = self.workspace = None
+        self.actions_table.unbind(*BOUND_BY_PAGES)
+        self.bar.clear()
+        self._welcome_layout.insertWidget(0, self.bar)
+        self.stack.setCurrentWidget(self._welcome_frame)
+        if workspace is not None:
+            self.stack.removeWidget(workspace)
+            workspace.deleteLater()
+        if session is not None:
+            session.deleteLater()
+        self.setWindowTitle(TITLE)
+        self.statusBar().clearMessage()
+        self.actions_table.follow(Situation())
+        self.welcome.refresh()
+        if self._is_leaving:
+            self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Close the project first; the window follows when its work has stopped."""
+        if self.session is not None:
+            event.ignore()
+            self._is_leaving = True  # if nothing is running, the session closes at once
+            if not self.close_project():
+                self._is_leaving = False
+            return
+        ui_state.store_bytes("geometry", self.saveGeometry())
+        self.errors.uninstall()
+        super().closeEvent(event)
+
+    # Drops --------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """A folder or a project can be dropped anywhere."""
+        if dropped_paths(event.mimeData()):
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Import into the open project, or make one."""
+        for path in dropped_paths(event.mimeData()):
+            if self.session is None:
+                self.take(path)
+            elif path.is_dir() and not self.session.is_read_only:
+                self._import_from(path)

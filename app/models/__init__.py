@@ -1,0 +1,1 @@
+"""Item models: rows of the project for views."""

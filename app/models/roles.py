@@ -1,0 +1,26 @@
+"""Roles that picture models answer beside Qt's own, and what a cell can be."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
+
+Index = QModelIndex | QPersistentModelIndex
+
+ID_ROLE = Qt.ItemDataRole.UserRole + 1  # int, None for a cell without a row in the project
+PATH_ROLE = Qt.ItemDataRole.UserRole + 2  # str, the picture's file
+KIND_ROLE = Qt.ItemDataRole.UserRole + 3  # CellKind
+CURATION_ROLE = Qt.ItemDataRole.UserRole + 4  # Curation or None
+CAPTION_ROLE = Qt.ItemDataRole.UserRole + 5  # str, one short line below the picture
+RECORD_ROLE = Qt.ItemDataRole.UserRole + 6  # the frozen record
+
+
+class CellKind(IntEnum):
+    """What a cell of a picture grid is."""
+
+    NOTHING = 0  # trailing cell of a folded list
+    PHOTO = 1
+    SYNTHETIC = 2
+    WAITING = 3  # planned, not made yet
+    FAILED = 4

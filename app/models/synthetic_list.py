@@ -1,0 +1,85 @@
+"""The synthetic images of one generation, in the order in which they were found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
+
+from app.models.roles import (
+    CAPTION_ROLE,
+    CURATION_ROLE,
+    ID_ROLE,
+    KIND_ROLE,
+    PATH_ROLE,
+    RECORD_ROLE,
+    CellKind,
+    Index,
+)
+from app.models.rows import WindowedRows
+from dafusion_core.api.project import Project
+from dafusion_core.domain.records import SyntheticImage
+
+
+class SyntheticListModel(QAbstractListModel):
+    """Ids of synthetic images; rows are read in windows. Grids fold it, loupes walk through it."""
+
+    def __init__(self, project: Project, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._project = project
+        self._rows = WindowedRows[SyntheticImage](project.synthetic)
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """All ids in order."""
+        return self._rows.ids
+
+    def replace(self, ids: Iterable[int]) -> None:
+        """Show these images instead."""
+        self.beginResetModel()
+        self._rows.replace(ids)
+        self.endResetModel()
+
+    def append(self, ids: Sequence[int]) -> None:
+        """Add images that are not here yet; callers coalesce, so this is one signal for many."""
+        new = [row_id for row_id in ids if self._rows.place(row_id) < 0]
+        if new:
+            first = len(self._rows)
+            self.beginInsertRows(QModelIndex(), first, first + len(new) - 1)
+            self._rows.append(new)
+            self.endInsertRows()
+
+    def refresh(self, ids: Iterable[int]) -> None:
+        """These images have changed (a decision)."""
+        places = self._rows.forget(ids)
+        if places:
+            self.dataChanged.emit(self.index(min(places)), self.index(max(places)))
+
+    def by_id(self, image_id: int) -> SyntheticImage | None:
+        """The record of an image, None if it is not in this list."""
+        place = self._rows.place(image_id)
+        return None if place < 0 else self._rows.record(place)
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """Number of images."""
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """What a view asks of a synthetic image."""
+        if not index.isValid():
+            return None
+        if role == ID_ROLE:
+            return self._rows.ids[index.row()]
+        if role == KIND_ROLE:
+            return CellKind.SYNTHETIC
+        if role not in (PATH_ROLE, CURATION_ROLE, CAPTION_ROLE, RECORD_ROLE):
+            return None
+        image = self._rows.record(index.row())
+        if image is None:
+            return None
+        if role == PATH_ROLE:
+            return str(self._project.synthetic_path(image))
+        if role == CURATION_ROLE:
+            return image.curation
+        return image if role == RECORD_ROLE else f"t0 {image.t0:g}"

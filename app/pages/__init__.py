@@ -1,0 +1,1 @@
+"""One folder per step; pages share nothing but the session and widgets."""

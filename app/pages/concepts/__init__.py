@@ -1,0 +1,1 @@
+"""What each class means to the generator."""

@@ -1,0 +1,1 @@
+"""Deciding which synthetic images may train."""

@@ -1,0 +1,182 @@
+"""Real pictures by class, how they are divided, and what an import left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QListWidget,
+    QSplitter,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.actions import Actions
+from app.models.image_list import ImageListModel
+from app.session import Session
+from app.text import count
+from app.widgets.drop_zone import DropZone
+from app.widgets.page import Page
+from app.widgets.parts import EmptyState, action_button, button, label, row
+from app.widgets.picture_grid import FoldedGrid
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import Part
+
+ALL = "All classes"
+
+
+class ImagesPage(Page):
+    """Shows the images of one class or all, and takes dropped folders."""
+
+    watch = ("images", "splits")
+
+    def __init__(self, session: Session, actions: Actions) -> None:
+        super().__init__(
+            session, "Images", "The real pictures. Each folder you import is one class."
+        )
+        self.buttons.addWidget(action_button(actions["split"]))
+        self.buttons.addWidget(action_button(actions["import"]))
+        self.model = ImageListModel(self.project, self)
+        self.grid = FoldedGrid(self.model, session.thumbnails)
+        self.grid.setAccessibleName("Real images")
+        self.classes = self._make_table()
+        self.split_line = label("", "muted", wrap=True)
+        self.problems = QListWidget()
+        self.problems.setMaximumHeight(150)
+        self.problems.hide()
+        self.problems.setAccessibleName("Files that were left out")
+        self.problem_line = label("")
+        self.problem_button = button("Show", self._toggle_problems, "link")
+        side = QWidget()
+        side_layout = QVBoxLayout(side)
+        side_layout.setContentsMargins(0, 0, 8, 0)
+        side_layout.addWidget(self.classes, 1)
+        side_layout.addWidget(self.split_line)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(side)
+        splitter.addWidget(self.grid)
+        splitter.setSizes([300, 700])
+        splitter.setStretchFactor(1, 1)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(splitter, 1)
+        self.problem_bar = QWidget()
+        self.problem_bar.setLayout(row(self.problem_line, self.problem_button, None))
+        layout.addWidget(self.problem_bar)
+        layout.addWidget(self.problems)
+        empty = EmptyState(
+            "No pictures yet",
+            "Drop a folder here. Inside it, one folder per class: its name becomes the class "
+            "name, its pictures the examples. A handful per class is enough.",
+            action_button(actions["import"], "primary"),
+        )
+        self._actions = actions
+        zone = DropZone()
+        zone_layout = QVBoxLayout(zone)
+        zone_layout.addWidget(empty)
+        zone.dropped.connect(self._on_dropped)
+        self.set_pages(content, zone)
+
+    def _on_dropped(self, path: Path) -> None:
+        self._actions.import_from(path)
+
+    def _make_table(self) -> QTableWidget:
+        table = QTableWidget(0, 4)
+        table.setHorizontalHeaderLabels(["Class", "All", "Train", "Test"])
+        table.verticalHeader().hide()
+        table.setShowGrid(False)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        table.setMinimumWidth(250)
+        table.itemSelectionChanged.connect(self._show_class)
+        table.setAccessibleName("Classes")
+        return table
+
+    def refresh(self, changes: ProjectChanges | None) -> None:
+        """Read counts, split and problems again."""
+        images = self.project.images()
+        self.show_content(bool(images))
+        parts = (Part.TRAIN, Part.TEST)
+        names = [item.name for item in self.project.labels()]
+        counts = {name: [0, 0, 0] for name in names}
+        for image in images:
+            counts[image.label][0] += 1
+            if image.part in parts:
+                counts[image.label][1 + parts.index(image.part)] += 1
+        totals = [sum(values) for values in zip(*counts.values(), strict=True)] or [0, 0, 0]
+        split = self.project.current_split()
+        self._fill([(ALL, totals), *counts.items()], has_split=split is not None)
+        if split is None:
+            text = "Not divided into training and test images yet."
+        else:
+            named = [
+                count(split.counts[part.value], f"{part.value} image")
+                for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)
+                if split.counts.get(part.value)
+            ]
+            text = f"{split.name}: " + ", ".join(named) + "."
+            if left := split.counts.get(Part.UNUSED.value, 0):
+                text += f" {count(left, 'image')} left out of it."
+        self.split_line.setText(text)
+        self._show_class()
+        self._refresh_problems()
+
+    def _fill(self, rows: list[tuple[str, list[int]]], has_split: bool) -> None:
+        table = self.classes
+        chosen = table.currentRow()
+        table.blockSignals(True)
+        table.setRowCount(len(rows))
+        for number, (name, counts) in enumerate(rows):
+            cells = [name, *(f"{value:,}" for value in counts)]
+            for place, text in enumerate(cells):
+                shown = text if place < 2 or has_split else "–"
+                item = QTableWidgetItem(shown)
+                if place:
+                    right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    item.setTextAlignment(right)
+                table.setItem(number, place, item)
+        table.selectRow(chosen if 0 <= chosen < len(rows) else 0)
+        table.blockSignals(False)
+
+    def _show_class(self) -> None:
+        number = self.classes.currentRow()
+        item = self.classes.item(number, 0) if number > 0 else None
+        images = self.project.images(label=item.text() if item else None)
+        images.sort(key=lambda image: (image.label_id, image.id))
+        self.model.show_images(image.id for image in images)
+
+    def _refresh_problems(self) -> None:
+        problems = self.project.import_problems()
+        refused = sum(problem.is_refused for problem in problems)
+        self.problem_bar.setVisible(bool(problems))
+        words = []
+        if refused:
+            verb = "was" if refused == 1 else "were"
+            words.append(f"{count(refused, 'file')} {verb} left out")
+        if noted := len(problems) - refused:
+            words.append(f"{count(noted, 'file')} imported with a warning")
+        self.problem_line.setText(", ".join(words) + ".")
+        self.problems.clear()
+        for problem in problems:
+            verb = "Left out" if problem.is_refused else "Imported"
+            self.problems.addItem(f"{Path(problem.path).name}: {problem.reason}  ({verb.lower()})")
+            self.problems.item(self.problems.count() - 1).setToolTip(problem.path)
+        if not problems:
+            self.problems.hide()
+
+    def _toggle_problems(self) -> None:
+        self.problems.setVisible(not self.problems.isVisible())
+        self.problem_button.setText("Hide" if self.problems.isVisible() else "Show")

@@ -1,0 +1,1 @@
+"""No project open yet."""

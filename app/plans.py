@@ -1,0 +1,105 @@
+"""What the buttons of the steps queue, from a few choices. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.steps import newest
+from dafusion_core.api.chain import AUGMENTED, BASELINE, ChainOptions
+from dafusion_core.api.project import Project
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import Job, JobState
+from dafusion_core.domain.specs import Arm
+
+DEFAULTS = ChainOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateChoices:
+    """The generation form. `is_every`: each t0 for each photo, otherwise one drawn per variant."""
+
+    t0_set: tuple[float, ...] = DEFAULTS.t0_set
+    is_every: bool = True
+    variants: int = DEFAULTS.variants
+    guidance: float = DEFAULTS.guidance
+    steps: int = DEFAULTS.generation_steps
+    prompt: str = "a photo of a {concept}"
+
+    def pictures(self, photos: int) -> int:
+        """How many synthetic images this makes of that many training photos."""
+        return photos * self.variants * (len(self.t0_set) if self.is_every else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainChoices:
+    """The training form. `alpha`: how often a real image is replaced by a synthetic one."""
+
+    alpha: float = DEFAULTS.alpha
+    seeds: int = len(DEFAULTS.seeds)
+    epochs: int = DEFAULTS.epochs
+    only_kept: bool = False
+
+
+def queue_concepts(project: Project, *, erase: bool = True) -> None:
+    """Erase the class names (if wanted), then learn each class from its training images."""
+    _ensure_split(project)
+    options = DEFAULTS
+    erasure = None
+    if erase:
+        names = [label.name for label in project.labels()]
+        erasure = project.erase(names, method=options.erasure_method)
+    project.invert(
+        erasure_job=erasure.id if erasure else None,
+        vectors=options.vectors,
+        steps=options.inversion_steps,
+        learning_rate=options.inversion_learning_rate,
+    )
+
+
+def queue_generation(project: Project, choices: GenerateChoices) -> None:
+    """Make synthetic images with the newest inversion and the erasure it was learned on."""
+    _ensure_split(project)
+    inversion = _required(project, "invert", "The classes have not been learned yet.")
+    project.generate(
+        inversion_job=inversion.id,
+        erasure_job=inversion.spec["erasure_job"],
+        t0_set=choices.t0_set,
+        draw="each" if choices.is_every else "uniform",
+        variants=choices.variants,
+        guidance=choices.guidance,
+        steps=choices.steps,
+        prompt=choices.prompt,
+    )
+
+
+def queue_training(project: Project, choices: TrainChoices) -> None:
+    """Train with and without the newest generation's pictures, then compare."""
+    generation = _required(project, "generate", "There are no synthetic images yet.")
+    options = DEFAULTS
+    job = project.train(
+        arms=(Arm(BASELINE), Arm(AUGMENTED, alpha=choices.alpha, generation_job=generation.id)),
+        seeds=tuple(range(choices.seeds)),
+        protocol=options.protocol,
+        backbone=options.backbone,
+        weights=options.weights,
+        resolution=options.train_resolution,
+        epochs=choices.epochs,
+        iterations_per_epoch=options.iterations_per_epoch,
+        batch_size=options.train_batch_size,
+        learning_rate=options.train_learning_rate,
+        use_undecided=not choices.only_kept,
+    )
+    project.compare(job.id, BASELINE)
+
+
+def _ensure_split(project: Project) -> None:
+    if project.current_split() is None:
+        project.make_split(DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots)
+
+
+def _required(project: Project, kind: str, text: str) -> Job:
+    jobs = project.jobs()
+    found = newest(jobs, kind, JobState.SUCCEEDED) or newest(jobs, kind)
+    if found is None:
+        raise UserError(text, "Do the step before this one first, or use “Do everything”.")
+    return found

@@ -1,0 +1,253 @@
+"""An open project and everything that lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+
+import dafusion_core
+from app.bridge.changes import ChangeBus
+from app.bridge.commands import CommandRunner
+from app.bridge.job_bridge import JobBridge
+from app.thumbnails import ThumbnailLoader
+from dafusion_core.api.project import Project
+from dafusion_core.datasets.importing import ImportReport
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import Job, JobState
+from dafusion_core.jobs.events import (
+    Event,
+    JobEvent,
+    JobProgress,
+    UnitFinished,
+    WorkerReady,
+)
+from dafusion_core.jobs.supervisor import WORKER_TARGET, JobSupervisor
+from dafusion_core.settings import get_bool, get_int, get_str
+
+POLL_MS = 2000
+
+
+class Session(QObject):
+    """One open project with its bus, background threads and queue.
+
+    Signals:
+        closed(): everything has ended and the project file is closed.
+        failed(Exception): a command or the queue failed; show it.
+        imported(tuple): (done, total, name) of a running import.
+    """
+
+    closed = Signal()
+    failed = Signal(object)
+    imported = Signal(object)
+
+    #: Tests put a worker here that needs no torch.
+    worker_target = WORKER_TARGET
+    devices: tuple[str, ...] | None = None
+
+    def __init__(self, project: Project, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.project = project
+        self.changes = ChangeBus(self)
+        self.commands = CommandRunner("commands", self)
+        # Imports take minutes; a decision or a cancel must not wait for them.
+        self.imports = CommandRunner("imports", self)
+        self.thumbnails = ThumbnailLoader(get_int("thumbnail_cache_mb") * 2**20, self)
+        self.jobs = JobBridge(self._make_supervisor, self)
+        self.progress: dict[int, JobProgress] = {}
+        self.device_name = ""
+        self._kinds: dict[int, str] = {}
+        self._is_closing = False
+        for runner in (self.commands, self.imports):
+            runner.changed.connect(self.changes.publish)
+            runner.failed.connect(self.failed)
+        self.imports.progressed.connect(self.imported)
+        self.jobs.happened.connect(self._on_event)
+        self.jobs.stopped.connect(self._on_stopped)
+        # Another program (a command line) may write while this one reads along.
+        self._data_version = project.data_version()
+        self._poll = QTimer(self)
+        self._poll.setInterval(POLL_MS)
+        self._poll.timeout.connect(self._look_for_foreign_changes)
+        if project.is_read_only:
+            self._poll.start()
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be changed."""
+        return self.project.is_read_only
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closing
+
+    # Commands -----------------------------------------------------------------------------
+
+    def do(self, command: Callable[[], ProjectChanges | None]) -> None:
+        """Run a command that changes the project in the background."""
+        self.commands.submit(command)
+
+    def cancel(self, job_id: int) -> None:
+        """Cancel a job for good."""
+
+        def command() -> ProjectChanges:
+            if not self.jobs.cancel(job_id):
+                self.project.cancel(job_id)
+            return ProjectChanges(jobs=True)
+
+        self.do(command)
+
+    def pause(self, job_id: int) -> None:
+        """Hold a job; a running one stops at its next step."""
+
+        def command() -> ProjectChanges:
+            if not self.jobs.pause(job_id):
+                self.project.pause(job_id)
+            return ProjectChanges(jobs=True)
+
+        self.do(command)
+
+    def resume(self, job_ids: list[int]) -> None:
+        """Queue jobs again and work through the queue."""
+
+        def command() -> ProjectChanges:
+            for job_id in job_ids:
+                self.project.resume(job_id)
+            return ProjectChanges(jobs=True)
+
+        self.run(command)
+
+    def run(self, command: Callable[[], object]) -> None:
+        """Run a command that queues jobs, then work through the queue."""
+
+        def work() -> ProjectChanges:
+            command()
+            return ProjectChanges(jobs=True, splits=True)
+
+        self.commands.submit(work, lambda _changes: self.start_queue())
+
+    def start_queue(self) -> None:
+        """Work through the queue from now on."""
+        if not self.is_read_only and not self._is_closing:
+            self.jobs.start()
+
+    def import_folder(self, folder: Path, then: Callable[[ImportReport], None]) -> None:
+        """Import pictures in the background; `then(report)` follows in the window's thread."""
+
+        def command() -> ImportReport:
+            return self.project.import_folder(
+                folder,
+                on_progress=self.imports.report,
+                should_stop=self.imports.should_stop.is_set,
+            )
+
+        def done(report: ImportReport) -> None:
+            self.changes.publish(ProjectChanges(images=True, concepts=True))
+            then(report)
+
+        self.imports.submit(command, done)
+
+    def save_report(self, path: Path) -> None:
+        """Write the report file in the background."""
+        self.commands.submit(lambda: dafusion_core.write_report(self.project, path))
+
+    def log_path(self) -> Path:
+        """The log of the first worker."""
+        return self.project.log_path(self._device_names()[0])
+
+    # Events -------------------------------------------------------------------------------
+
+    def _make_supervisor(self, on_event: Callable[[JobEvent], None]) -> JobSupervisor:
+        return JobSupervisor(
+            self.project.file,
+            on_event,
+            self._device_names(),
+            target=self.worker_target,
+            is_offline=get_bool("offline"),
+        )
+
+    def _device_names(self) -> tuple[str, ...]:
+        stored = (name.strip() for name in get_str("device").split(","))
+        return self.devices or tuple(name for name in stored if name) or ("auto",)
+
+    @Slot(object)
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, JobProgress) and event.job_id is not None:
+            self.progress[event.job_id] = event
+            return
+        if isinstance(event, WorkerReady):
+            self.device_name = event.name or event.device
+        if isinstance(event, UnitFinished) and event.job_id is not None:
+            self.changes.publish_soon(self._changes_of(event))
+        elif event.job_id is not None:
+            self.changes.publish_soon(ProjectChanges(jobs=True))
+
+    def _changes_of(self, event: UnitFinished) -> ProjectChanges:
+        job_id = event.job_id or 0
+        kind = self._kinds.get(job_id) or self.project.job(job_id).kind
+        self._kinds[job_id] = kind
+        ids = (event.result_id,) if kind == "generate" and event.result_id else ()
+        return ProjectChanges(
+            jobs=True,
+            synthetic=kind == "generate",
+            synthetic_ids=ids,
+            concepts=kind in ("erase", "invert"),
+            runs=kind in ("train", "compare"),
+        )
+
+    @Slot(object)
+    def _on_stopped(self, error: Exception | None) -> None:
+        self.changes.publish(ProjectChanges(jobs=True))
+        if error is not None:
+            self.failed.emit(error)
+        if self._is_closing:
+            self._finish_closing()
+
+    @Slot()
+    def _look_for_foreign_changes(self) -> None:
+        version = self.project.data_version()
+        if version != self._data_version:
+            self._data_version = version
+            self.changes.publish(
+                ProjectChanges(
+                    images=True,
+                    splits=True,
+                    concepts=True,
+                    synthetic=True,
+                    curation=True,
+                    jobs=True,
+                    runs=True,
+                )
+            )
+
+    # Closing ------------------------------------------------------------------------------
+
+    def running_jobs(self) -> list[Job]:
+        """Jobs that a worker is busy with now."""
+        return self.project.jobs([JobState.RUNNING])
+
+    def close(self) -> None:
+        """Stop the queue at its next step, finish what was decided, close; `closed` follows."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._poll.stop()
+        self.imports.should_stop.set()
+        if self.jobs.is_running:
+            self.jobs.stop()
+        else:
+            self._finish_closing()
+
+    def close_now(self) -> None:
+        """`close`, waiting for its end (seconds if a step is long)."""
+        self.close()
+        self.jobs.wait()
+
+    def _finish_closing(self) -> None:
+        self.imports.stop()
+        self.commands.stop()
+        self.thumbnails.stop()
+        self.project.close()
+        self.closed.emit()

@@ -1,0 +1,79 @@
+"""Words and numbers as people read them. No Qt."""
+
+from __future__ import annotations
+
+from dafusion_core.domain.records import Curation, Job, JobState, Part
+
+KIND_NAMES = {
+    "erase": "Erasure",
+    "invert": "Inversion",
+    "generate": "Generation",
+    "train": "Training",
+    "compare": "Comparison",
+}
+PART_NAMES = {
+    Part.TRAIN: "training",
+    Part.VALIDATION: "validation",
+    Part.TEST: "test",
+    Part.UNUSED: "left out",
+}
+CURATION_NAMES = {
+    Curation.KEPT: "kept",
+    Curation.REJECTED: "rejected",
+    Curation.UNDECIDED: "undecided",
+}
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 image`, `1,204 images`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in one or two units: `40 s`, `3 min`, `2 h 10 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def t0_words(t0: float) -> str:
+    """What a t0 means for the picture."""
+    if t0 <= 0.3:
+        return "close to the photo"
+    if t0 <= 0.55:
+        return "some way off"
+    if t0 <= 0.8:
+        return "far from it"
+    return "almost nothing left of it"
+
+
+def job_state_words(job: Job, is_stopping: bool = False, is_blocked: bool = False) -> str:
+    """The state of a job in a few words, from its row."""
+    if job.state is JobState.RUNNING:
+        return "Stopping…" if is_stopping or job.cancel_requested or job.is_held else "Running"
+    if job.state is JobState.QUEUED:
+        if job.is_held:
+            return f"Paused, {job.done:,} of {job.total:,} kept" if job.done else "Paused"
+        if is_blocked:
+            return "Waits for a job that did not finish"
+        return "Waiting"
+    if job.state is JobState.INTERRUPTED:
+        return f"Interrupted, {job.done:,} of {job.total:,} kept"
+    if job.state is JobState.CANCELLED:
+        return f"Cancelled, {job.done:,} of {job.total:,} kept" if job.done else "Cancelled"
+    return {JobState.SUCCEEDED: "Done", JobState.FAILED: "Failed"}[job.state]
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share as a percentage: 0.873 → `87.3 %`."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign: 0.021 → `+2.1`."""
+    return f"{100 * value:+.1f}".replace("-", "−")

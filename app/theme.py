@@ -1,0 +1,200 @@
+"""Colours and styles for light and dark, in one place.
+
+State colours come from a palette that stays apart for colour-blind eyes (blue, bluish green,
+vermilion, amber), and no state is shown by colour alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication
+
+from app import ui_state
+
+
+class Mode(StrEnum):
+    """What the user chose in the View menu."""
+
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """The colours of one scheme, as #rrggbb."""
+
+    window: str
+    surface: str
+    raised: str
+    border: str
+    text: str
+    muted: str
+    accent: str
+    on_accent: str
+    accent_soft: str
+    kept: str
+    rejected: str
+    running: str
+    stale: str
+    placeholder: str
+    warning_soft: str
+    error_soft: str
+
+
+LIGHT = Colors(
+    window="#f4f5f7", surface="#ffffff", raised="#e9ecf1", border="#d4d9e1", text="#1b2028",
+    muted="#5a6472", accent="#2456b8", on_accent="#ffffff", accent_soft="#dfe8fa",
+    kept="#0b7a57", rejected="#bf3f16", running="#2456b8", stale="#8f6200",
+    placeholder="#e6e9ee", warning_soft="#fbf0d5", error_soft="#fbe3da",
+)  # fmt: skip
+DARK = Colors(
+    window="#191b1f", surface="#22252a", raised="#2e3239", border="#3b4048", text="#e8eaed",
+    muted="#a0a9b5", accent="#82aaff", on_accent="#10151f", accent_soft="#2a3853",
+    kept="#45c795", rejected="#ff8a5c", running="#82aaff", stale="#e5b84b",
+    placeholder="#2b2f36", warning_soft="#3a3220", error_soft="#43281f",
+)  # fmt: skip
+
+
+class Theme(QObject):
+    """The scheme in force. Painting code reads `theme.colors` each time.
+
+    Signals:
+        changed(): colours are different now.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colors = LIGHT
+        self.mode = Mode.SYSTEM
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the dark scheme is in force."""
+        return self.colors is DARK
+
+    def start(self, app: QApplication) -> None:
+        """Apply the stored choice and follow the system from now on."""
+        stored = ui_state.load_text("theme", Mode.SYSTEM)
+        self.mode = Mode(stored) if stored in set(Mode) else Mode.SYSTEM
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._apply)
+        self._apply()
+
+    def choose(self, mode: Mode) -> None:
+        """Follow the system, or stay light or dark."""
+        self.mode = mode
+        ui_state.store_text("theme", mode.value)
+        self._apply()
+
+    def _apply(self) -> None:
+        app = QApplication.instance()
+        if not isinstance(app, QApplication):
+            return
+        system = QGuiApplication.styleHints().colorScheme()
+        is_dark = self.mode is Mode.DARK or (
+            self.mode is Mode.SYSTEM and system == Qt.ColorScheme.Dark
+        )
+        self.colors = DARK if is_dark else LIGHT
+        app.setPalette(make_palette(self.colors))
+        app.setStyleSheet(style_sheet(self.colors))
+        self.changed.emit()
+
+
+theme = Theme()
+
+
+def make_palette(colors: Colors) -> QPalette:
+    """The Qt palette of a scheme, with readable disabled text."""
+    palette = QPalette()
+    role = QPalette.ColorRole
+    pairs = {
+        role.Window: colors.window, role.WindowText: colors.text, role.Base: colors.surface,
+        role.AlternateBase: colors.raised, role.Text: colors.text, role.Button: colors.surface,
+        role.ButtonText: colors.text, role.BrightText: colors.rejected,
+        role.Highlight: colors.accent, role.HighlightedText: colors.on_accent,
+        role.ToolTipBase: colors.surface, role.ToolTipText: colors.text,
+        role.PlaceholderText: colors.muted, role.Link: colors.accent, role.Mid: colors.border,
+        role.Midlight: colors.raised, role.Light: colors.surface, role.Dark: colors.border,
+        role.Shadow: colors.border, role.Accent: colors.accent,
+    }  # fmt: skip
+    for key, value in pairs.items():
+        palette.setColor(key, QColor(value))
+    for key in (role.WindowText, role.Text, role.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, key, QColor(colors.muted))
+    return palette
+
+
+def scaled_font(font: QFont, factor: float, bold: bool = False) -> QFont:
+    """A copy of `font`, larger or smaller, so that the user's own size stays the measure."""
+    other = QFont(font)
+    if font.pointSizeF() > 0:
+        other.setPointSizeF(font.pointSizeF() * factor)
+    else:
+        other.setPixelSize(round(font.pixelSize() * factor))
+    other.setBold(bold)
+    return other
+
+
+def style_sheet(c: Colors) -> str:
+    """Shapes and spacing; plain colours come from the palette."""
+    return f"""
+    QToolTip {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
+        padding: 4px 6px; }}
+    QMainWindow::separator {{ width: 1px; height: 1px; background: {c.border}; }}
+    #rail, #jobsDock {{ background: {c.surface}; }}
+    #rail {{ border-right: 1px solid {c.border}; }}
+    #jobsDock {{ border-left: 1px solid {c.border}; }}
+    QFrame#card {{ background: {c.surface}; border: 1px solid {c.border}; border-radius: 8px; }}
+    QFrame#jobCard {{ background: {c.window}; border: 1px solid {c.border}; border-radius: 8px; }}
+    QLabel[role="muted"] {{ color: {c.muted}; }}
+    QLabel[role="error"] {{ color: {c.rejected}; }}
+    QPushButton {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
+        border-radius: 6px; padding: 5px 12px; min-height: 18px; }}
+    QPushButton:hover {{ background: {c.raised}; }}
+    QPushButton:pressed, QPushButton:checked {{ background: {c.accent_soft};
+        border-color: {c.accent}; }}
+    QPushButton:focus {{ border: 2px solid {c.accent}; padding: 4px 11px; }}
+    QPushButton:disabled {{ color: {c.muted}; background: {c.window}; }}
+    QPushButton[role="primary"] {{ background: {c.accent}; color: {c.on_accent};
+        border: 1px solid {c.accent}; font-weight: 600; padding: 7px 14px; }}
+    QPushButton[role="primary"]:hover {{ border-color: {c.text}; }}
+    QPushButton[role="primary"]:focus {{ border: 2px solid {c.text}; padding: 6px 13px; }}
+    QPushButton[role="primary"]:disabled {{ background: {c.raised}; color: {c.muted};
+        border-color: {c.border}; }}
+    QPushButton[role="link"] {{ background: transparent; border: none; color: {c.accent};
+        padding: 2px 4px; text-align: left; }}
+    QPushButton[role="link"]:hover {{ text-decoration: underline; }}
+    QPushButton[role="link"]:focus {{ border: 1px solid {c.accent}; padding: 1px 3px; }}
+    QPushButton[role="small"] {{ padding: 2px 9px; border-radius: 5px; }}
+    QPushButton[role="small"]:focus {{ border: 2px solid {c.accent}; padding: 1px 8px; }}
+    QProgressBar {{ background: {c.raised}; border: none; border-radius: 3px; height: 6px;
+        max-height: 6px; }}
+    QProgressBar::chunk {{ background: {c.accent}; border-radius: 3px; }}
+    QTableView, QListView, QPlainTextEdit {{ background: {c.surface}; color: {c.text};
+        border: 1px solid {c.border}; border-radius: 8px; gridline-color: {c.border};
+        selection-background-color: {c.accent_soft}; selection-color: {c.text}; }}
+    QTableView#pictures {{ border: none; border-radius: 0; background: {c.window};
+        selection-background-color: transparent; }}
+    QHeaderView {{ background: transparent; border: none; }}
+    QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none;
+        border-bottom: 1px solid {c.border}; padding: 6px 8px; }}
+    QTableCornerButton::section {{ background: {c.surface}; border: none; }}
+    QScrollArea {{ border: none; background: transparent; }}
+    QScrollArea > QWidget > QWidget {{ background: transparent; }}
+    QScrollBar:vertical {{ background: transparent; width: 12px; margin: 0; }}
+    QScrollBar:horizontal {{ background: transparent; height: 12px; margin: 0; }}
+    QScrollBar::handle {{ background: {c.border}; border-radius: 4px; margin: 2px;
+        min-height: 28px; min-width: 28px; }}
+    QScrollBar::handle:hover {{ background: {c.muted}; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+    QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
+    QMenuBar {{ background: {c.surface}; border-bottom: 1px solid {c.border}; }}
+    QStatusBar {{ background: {c.surface}; color: {c.muted}; border-top: 1px solid {c.border}; }}
+    QStatusBar::item {{ border: none; }}
+    """

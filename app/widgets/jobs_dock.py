@@ -1,0 +1,122 @@
+"""The queue at the right of the window, always in sight."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, Qt, Slot
+from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from app.models.job_table import JobTableModel
+from app.session import Session
+from app.widgets.job_card import JobCard
+from app.widgets.parts import button, heading, label, row
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.jobs.events import JobProgress
+
+SHOWN = 30
+
+
+class JobsPanel(QFrame):
+    """Cards, the newest chain in the order it runs. Clicks go to the session, states come from
+    rows."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("jobsDock")
+        self.session = session
+        self.model = JobTableModel(session.project, self)
+        self.cards: dict[int, JobCard] = {}
+        self.device = label("", "muted")
+        self.empty = label(
+            "Nothing is queued. Work you start appears here, and goes on while you do other "
+            "things.",
+            "muted",
+            wrap=True,
+        )
+        self.start_button = button(
+            "Start the queue", session.start_queue, "small", "Work on what is waiting."
+        )
+        self.start_button.hide()
+        self._cards = QVBoxLayout()
+        self._cards.setContentsMargins(0, 0, 6, 0)
+        self._cards.setSpacing(8)
+        self._cards.addStretch(1)
+        inner = QWidget()
+        inner.setLayout(self._cards)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        self._scroll = scroll
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 14, 6, 10)
+        layout.addLayout(row(heading("Jobs", 1.2), None, self.start_button))
+        layout.addWidget(self.device)
+        layout.addWidget(self.empty)
+        layout.addWidget(scroll, 1)
+        self.model.dataChanged.connect(self._on_data_changed)
+        self.model.rowsInserted.connect(self._rebuild)
+        self.model.modelReset.connect(self._rebuild)
+        session.changes.changed.connect(self._on_changed)
+        session.jobs.happened.connect(self._on_event)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the rows again."""
+        self.model.refresh()
+        self.empty.setVisible(self.model.rowCount() == 0)
+        self._scroll.setVisible(self.model.rowCount() > 0)
+        self.device.setText(f"On {self.session.device_name}" if self.session.device_name else "")
+        self.device.setVisible(bool(self.session.device_name))
+        waits = any(self.model.view(number).can_pause for number in range(self.model.rowCount()))
+        self.start_button.setVisible(
+            waits and not self.session.jobs.is_running and not self.session.is_read_only
+        )
+
+    @Slot(object)
+    def _on_changed(self, changes: ProjectChanges) -> None:
+        if changes.jobs:
+            self.refresh()
+
+    @Slot(object)
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, JobProgress):
+            self.model.note_progress(event)
+
+    @Slot()
+    def _rebuild(self) -> None:
+        first = max(0, self.model.rowCount() - SHOWN)
+        wanted = {self.model.view(n).job.id: n for n in range(first, self.model.rowCount())}
+        for job_id in [known for known in self.cards if known not in wanted]:
+            card = self.cards.pop(job_id)
+            self._cards.removeWidget(card)
+            card.deleteLater()
+        for job_id, number in wanted.items():
+            if job_id not in self.cards:
+                card = JobCard(self.model.view(number))
+                card.asked.connect(self.ask)
+                self.cards[job_id] = card
+                self._cards.insertWidget(self._cards.count() - 1, card)
+        self._show_rows(first, self.model.rowCount() - 1)
+
+    @Slot(QModelIndex, QModelIndex)
+    def _on_data_changed(self, top: QModelIndex, bottom: QModelIndex) -> None:
+        self._show_rows(top.row(), bottom.row())
+
+    def _show_rows(self, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            view = self.model.view(number)
+            card = self.cards.get(view.job.id)
+            if card is not None:
+                card.show_view(view, is_writable=not self.session.is_read_only)
+
+    @Slot(str, int)
+    def ask(self, what: str, job_id: int) -> None:
+        """Do what a card's button says."""
+        if what in ("cancel", "pause"):
+            self.model.note_stopping(job_id)  # the answer to a click must not wait for a worker
+        if what == "cancel":
+            self.session.cancel(job_id)
+        elif what == "pause":
+            self.session.pause(job_id)
+        else:
+            self.session.resume([job_id])

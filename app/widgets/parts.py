@@ -1,0 +1,129 @@
+"""Labels, buttons and boxes with the styles that `app.theme` knows by role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.theme import scaled_font
+
+
+def label(text: str = "", role: str = "", *, wrap: bool = False, select: bool = False) -> QLabel:
+    """A label; role "muted", "error" or ""."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    if role:
+        made.setProperty("role", role)
+    made.setWordWrap(wrap)
+    if select:
+        made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return made
+
+
+def heading(text: str, factor: float = 1.55) -> QLabel:
+    """A title."""
+    made = label(text)
+    made.setFont(scaled_font(made.font(), factor, bold=True))
+    return made
+
+
+def button(text: str, on_click: Callable[[], Any], role: str = "", tip: str = "") -> QPushButton:
+    """A push button; role "primary", "small", "link" or ""."""
+    made = QPushButton(text)
+    if role:
+        made.setProperty("role", role)
+    if role == "link":
+        made.setCursor(Qt.CursorShape.PointingHandCursor)
+        made.setFlat(True)
+    made.setToolTip(tip)
+    made.setAutoDefault(False)
+    made.clicked.connect(lambda _checked=False: on_click())
+    return made
+
+
+def action_button(action: QAction, role: str = "", text: str = "") -> QPushButton:
+    """A button that does, names and enables what an action does; its tip has the shortcut."""
+    made = button(text or action.text().replace("&", ""), action.trigger, role)
+
+    def follow() -> None:
+        made.setEnabled(action.isEnabled())
+        made.setToolTip(action.toolTip())
+        if not text:
+            made.setText(action.text().replace("&", ""))
+
+    follow()
+    action.changed.connect(follow)
+    return made
+
+
+def row(*items: QWidget | int | None, spacing: int = 8) -> QHBoxLayout:
+    """A line of widgets; None stretches, a number is a gap."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for item in items:
+        if item is None:
+            layout.addStretch(1)
+        elif isinstance(item, int):
+            layout.addSpacing(item)
+        else:
+            layout.addWidget(item)
+    return layout
+
+
+def column(*items: QWidget | QHBoxLayout | int | None, spacing: int = 8) -> QVBoxLayout:
+    """A stack of widgets and lines; None stretches, a number is a gap."""
+    layout = QVBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for item in items:
+        if item is None:
+            layout.addStretch(1)
+        elif isinstance(item, int):
+            layout.addSpacing(item)
+        elif isinstance(item, QWidget):
+            layout.addWidget(item)
+        else:
+            layout.addLayout(item)
+    return layout
+
+
+def card(*items: QWidget | QHBoxLayout | int | None, spacing: int = 8) -> QFrame:
+    """A framed box."""
+    made = QFrame()
+    made.setObjectName("card")
+    layout = column(*items, spacing=spacing)
+    layout.setContentsMargins(16, 14, 16, 14)
+    made.setLayout(layout)
+    return made
+
+
+class EmptyState(QWidget):
+    """Says what is missing and what to do about it."""
+
+    def __init__(self, title: str, text: str, *buttons: QPushButton) -> None:
+        super().__init__()
+        self.title = heading(title, 1.25)
+        self.text = label(text, "muted", wrap=True)
+        for made in (self.title, self.text):
+            made.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.text.setFixedWidth(420)
+        self.text.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Minimum)
+        layout = column(None, self.title, row(None, self.text, None), 8, spacing=8)
+        if buttons:
+            layout.addLayout(row(None, *buttons, None))
+        layout.addStretch(2)
+        layout.setContentsMargins(24, 24, 24, 24)
+        self.setLayout(layout)

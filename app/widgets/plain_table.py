@@ -1,0 +1,52 @@
+"""A small read-only table of words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+
+class PlainTable(QTableWidget):
+    """Columns named once, rows filled as text; numbers stand at the right."""
+
+    def __init__(self, columns: Sequence[str], numbers: Sequence[int] = ()) -> None:
+        super().__init__(0, len(columns))
+        self._numbers = set(numbers)
+        self.setHorizontalHeaderLabels(list(columns))
+        self.verticalHeader().hide()
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for place in range(len(columns)):
+            item = self.horizontalHeaderItem(place)
+            if item is not None:
+                item.setTextAlignment(self._side(place))
+
+    def fill(self, rows: Sequence[Sequence[str]], tips: Sequence[str] = ()) -> None:
+        """Replace all rows."""
+        self.setRowCount(len(rows))
+        for number, cells in enumerate(rows):
+            for place, text in enumerate(cells):
+                item = QTableWidgetItem(text)
+                item.setTextAlignment(self._side(place))
+                if number < len(tips) and tips[number]:
+                    item.setToolTip(tips[number])
+                self.setItem(number, place, item)
+
+    def _side(self, place: int) -> Qt.AlignmentFlag:
+        is_number = place in self._numbers
+        side = Qt.AlignmentFlag.AlignRight if is_number else Qt.AlignmentFlag.AlignLeft
+        return side | Qt.AlignmentFlag.AlignVCenter
+
+    def fit_height(self, most: int = 12) -> None:
+        """Be exactly as tall as the rows, up to `most` of them."""
+        rows = min(most, self.rowCount())
+        height = self.horizontalHeader().sizeHint().height() + 4
+        height += sum(self.rowHeight(number) for number in range(rows))
+        self.setFixedHeight(height)

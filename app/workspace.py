@@ -1,0 +1,228 @@
+"""What is shown while a project is open: rail, pages, jobs, and the lines above the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from app.actions import Actions, Situation
+from app.pages.concepts.page import ConceptsPage
+from app.pages.curate.page import CuratePage
+from app.pages.generate.page import GeneratePage
+from app.pages.images.page import ImagesPage
+from app.pages.report.page import ReportPage
+from app.pages.train.page import TrainPage
+from app.session import Session
+from app.steps import Facts, Step, StepState, StepStatus, derive_states, gather_facts
+from app.steps import has_unfinished as jobs_unfinished
+from app.text import count
+from app.widgets.jobs_dock import JobsPanel
+from app.widgets.message_bar import MessageBar
+from app.widgets.page import Page
+from app.widgets.rail import Rail
+from dafusion_core.api.chain import ChainOptions
+from dafusion_core.datasets.importing import ImportReport
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import Job, JobState
+
+BOUND_BY_PAGES = (
+    "keep", "reject", "undecide", "next_undecided", "previous_undecided", "concepts", "generate",
+    "train", "everything", "undo", "redo",
+)  # fmt: skip
+
+
+class Workspace(QWidget):
+    """One open project.
+
+    Signals:
+        situation_changed(Situation): which actions can be used may have changed.
+        said(str): a short sentence for the status line.
+    """
+
+    situation_changed = Signal(object)
+    said = Signal(str)
+
+    def __init__(self, session: Session, actions: Actions, bar: MessageBar) -> None:
+        super().__init__()
+        self.session = session
+        self.actions_table = actions
+        self.bar = bar
+        self.states: dict[Step, StepStatus] = {}
+        self.rail = Rail(actions["everything"])
+        self.pages: dict[Step, Page] = {
+            Step.IMAGES: ImagesPage(session, actions),
+            Step.CONCEPTS: ConceptsPage(session, actions),
+            Step.GENERATE: GeneratePage(session, actions),
+            Step.CURATE: CuratePage(session, actions),
+            Step.TRAIN: TrainPage(session, actions),
+            Step.REPORT: ReportPage(session, actions),
+        }
+        self.stack = QStackedWidget()
+        for page in self.pages.values():
+            self.stack.addWidget(page)
+        self.jobs = JobsPanel(session)
+        middle = QWidget()
+        middle_layout = QVBoxLayout(middle)
+        middle_layout.setContentsMargins(0, 0, 0, 0)
+        middle_layout.setSpacing(0)
+        middle_layout.addWidget(bar)
+        middle_layout.addWidget(self.stack, 1)
+        self.splitter = QSplitter()
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setHandleWidth(1)
+        self.splitter.addWidget(middle)
+        self.splitter.addWidget(self.jobs)
+        self.splitter.setStretchFactor(0, 1)
+        self.jobs.setMinimumWidth(230)
+        self.splitter.setSizes([900, 270])
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.rail)
+        layout.addWidget(self.splitter, 1)
+        # States need a few queries; many small changes in a row need them once.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(60)
+        self._soon.timeout.connect(self.refresh)
+        self.rail.chosen.connect(self.show_step)
+        session.changes.changed.connect(self._on_changed)
+        session.imported.connect(self._on_import_progress)
+        actions.bind("everything", self.do_everything)
+        actions.bind("undo", lambda: session.do(session.project.undo))
+        actions.bind("redo", lambda: session.do(session.project.redo))
+        self.show_step(Step.IMAGES)
+        self.refresh()
+        self._greet()
+
+    # Pages --------------------------------------------------------------------------------
+
+    def show_step(self, step: Step) -> None:
+        """Show the page of a step."""
+        self.stack.setCurrentWidget(self.pages[step])
+        self.rail.select(step)
+        page = self.pages[step]
+        if isinstance(page, CuratePage):
+            page.focus_grid()
+
+    @property
+    def step(self) -> Step:
+        """The step whose page is shown."""
+        shown = self.stack.currentWidget()
+        return next(step for step, page in self.pages.items() if page is shown)
+
+    @property
+    def curate(self) -> CuratePage:
+        """The curation page."""
+        page = self.pages[Step.CURATE]
+        assert isinstance(page, CuratePage)
+        return page
+
+    def refresh(self) -> None:
+        """Derive the states of the steps and of the actions from the rows."""
+        if self.session.is_closing:
+            return
+        project = self.session.project
+        facts = gather_facts(project, self.session.imports.is_busy)
+        self.states = derive_states(facts)
+        self.rail.show_states(self.states)
+        self.situation_changed.emit(self._situation(facts))
+
+    def _situation(self, facts: Facts) -> Situation:
+        project = self.session.project
+        return Situation(
+            has_project=True,
+            is_read_only=project.is_read_only,
+            has_images=facts.images > 0,
+            is_importing=facts.is_importing,
+            is_busy=jobs_unfinished(facts.jobs) and self.session.jobs.is_running,
+            has_pictures=sum(facts.curation.values()) > 0,
+            has_verdict=bool(facts.evaluations),
+            undo_text=project.undo_text(),
+            redo_text=project.redo_text(),
+        )
+
+    def _on_changed(self, changes: ProjectChanges) -> None:
+        if changes.curation and changes.text:
+            self.said.emit(changes.text)
+        if not self._soon.isActive():
+            self._soon.start()
+
+    # Work ---------------------------------------------------------------------------------
+
+    def do_everything(self) -> None:
+        """Queue the whole path with the defaults and watch it."""
+        project = self.session.project
+        self.session.run(lambda: project.plan_chain(ChainOptions()))
+        self.show_step(Step.CURATE)
+
+    def import_folder(self, folder: Path) -> None:
+        """Import in the background; the page fills when it is done."""
+        self.session.import_folder(folder, self._on_imported)
+        self.said.emit(f"Importing “{folder.name}”…")
+        self.show_step(Step.IMAGES)
+        self.refresh()
+
+    def _on_import_progress(self, values: tuple[object, ...]) -> None:
+        done, total, *_name = values
+        self.said.emit(f"Importing: {done} of {total}")
+
+    def _on_imported(self, report: ImportReport) -> None:
+        self.said.emit(report.sentence)
+        lines = [report.sentence, *report.warnings]
+        if report.refused:
+            lines.append("The list below the pictures says why.")
+        kind = "warning" if report.warnings or not report.imported else "info"
+        self.bar.say("import", kind, " ".join(lines))
+        self.refresh()
+
+    # On opening ---------------------------------------------------------------------------
+
+    def _greet(self) -> None:
+        """Say what the user should know at once; start nothing by ourselves after a crash."""
+        project = self.session.project
+        for number, text in enumerate(project.warnings):
+            self.bar.say(f"warning-{number}", "warning", text)
+        if self.session.is_read_only:
+            return
+        unfinished = unfinished_jobs(project.jobs())
+        if not unfinished:
+            return
+        self.bar.say(
+            "resume",
+            "info",
+            unfinished_sentence(unfinished),
+            [
+                ("Resume", lambda: self.session.resume([job.id for job in unfinished])),
+                ("Not now", lambda: None),
+            ],
+        )
+
+    def wants_attention(self) -> bool:
+        """Whether a step failed."""
+        return any(status.state is StepState.FAILED for status in self.states.values())
+
+
+def unfinished_jobs(jobs: list[Job]) -> list[Job]:
+    """What could go on: interrupted jobs, and queued ones nobody paused."""
+    return [
+        job
+        for job in jobs
+        if job.state is JobState.INTERRUPTED or (job.state is JobState.QUEUED and not job.is_held)
+    ]
+
+
+def unfinished_sentence(unfinished: list[Job]) -> str:
+    """“Interrupted: 12 of 60 kept.”"""
+    interrupted = [job for job in unfinished if job.state is JobState.INTERRUPTED]
+    waiting = len(unfinished) - len(interrupted)
+    parts = [
+        f"Interrupted: {job.title}, {job.done:,} of {job.total:,} kept." for job in interrupted
+    ]
+    if waiting:
+        verb = "waits" if waiting == 1 else "wait"
+        more = "more " if interrupted else ""
+        parts.append(f"{count(waiting, more + 'job')} {verb} to be started.")
+    return " ".join(parts)
