@@ -46,9 +46,7 @@ def generate(spec: Any, inputs: Any, units: Sequence[JobUnit], ctx: JobContext) 
         batches.setdefault(unit.payload["batch"], []).append(unit)
     done = 0
     for batch in batches.values():
-        if not todo(batch):
-            done += len(batch)
-            continue
+        assert todo(batch), "a worker passes only batches with something to do"
         for step in range(3):
             time.sleep(delay_s())
             ctx.progress(done + len(batch) * step / 3, len(units), "making pictures")

@@ -79,6 +79,7 @@ class WorkerContext:
     ) -> None:
         self.device = device
         self.scratch = project.objects.scratch(job.id)
+        self.units_before = 0  # done by earlier attempts: progress is that of the whole job
         self._project = project
         self._job = job
         self._owner = owner
@@ -100,6 +101,8 @@ class WorkerContext:
     def progress(self, done: float, total: float, phase: str = "") -> None:
         """Send progress at most ten times a second, always the last; also a cancel point."""
         self.check_cancelled()
+        if total == self._job.total - self.units_before:
+            done, total = done + self.units_before, self._job.total
         now = time.monotonic()
         if self._first is None:
             self._first = (now, done)

@@ -7,6 +7,7 @@ import logging
 import platform
 import threading
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from dafusion_core.domain.errors import (
@@ -20,7 +21,7 @@ from dafusion_core.domain.errors import (
     translate_os_error,
 )
 from dafusion_core.domain.inputs import INPUT_KINDS, AnyInputs
-from dafusion_core.domain.records import Job, JobState
+from dafusion_core.domain.records import Job, JobState, JobUnit, UnitState
 from dafusion_core.domain.specs import AnySpec, load_spec
 from dafusion_core.jobs import queue
 from dafusion_core.jobs.events import (
@@ -119,8 +120,9 @@ class Worker:
                 self.project, job, self.owner, device, self.reporter, self.flags
             )
             spec, inputs = self.bind(job)
-            units = get_units(self.project.db, job.id)
-            if any(unit.state != "done" for unit in units):
+            units = units_to_run(get_units(self.project.db, job.id))
+            context.units_before = job.total - len(units)
+            if units:
                 registry.run_method(job.kind, spec, inputs, units, context)
             context.flush()
         except BaseException as error:
@@ -175,6 +177,21 @@ class Worker:
         kind, text, hint = error
         seq = get_seq(self.project, job.id)
         self.reporter.send(JobFailed(job_id=job.id, kind=kind, text=text, hint=hint, seq=seq))
+
+
+def units_to_run(units: Sequence[JobUnit]) -> list[JobUnit]:
+    """What is not done yet, and what is computed together with it (`payload["batch"]`).
+
+    A picture can differ in its last digits with the batch it is made in, so a batch of which one
+    picture is missing is made again whole; what was recorded of it stays.
+    """
+    missing = [unit for unit in units if unit.state is not UnitState.DONE]
+    batches = {unit.payload.get("batch") for unit in missing} - {None}
+    return [
+        unit
+        for unit in units
+        if unit.state is not UnitState.DONE or unit.payload.get("batch") in batches
+    ]
 
 
 def describe_device(device: str) -> tuple[str, str, int | None]:

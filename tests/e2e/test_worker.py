@@ -51,7 +51,7 @@ class Background:
         self.thread = threading.Thread(target=self.supervisor.run, kwargs={"until_idle": False})
         self.thread.start()
 
-    def wait_for(self, kind: type, count: int = 1, timeout_s: float = 20) -> None:
+    def wait_for(self, kind: type, count: int = 1, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
         while sum(isinstance(event, kind) for event in self.events) < count:
             assert time.monotonic() < deadline, f"no {kind.__name__} in {self.events}"
