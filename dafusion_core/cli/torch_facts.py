@@ -12,6 +12,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from dafusion_core.domain.errors import DaFusionError
+
 
 def gather() -> dict[str, Any]:
     """Builds, devices and the bundled model; {"error": …} in place of what could not be had."""
@@ -27,9 +29,10 @@ def gather() -> dict[str, Any]:
 def _attempt(look: Callable[[], Any]) -> Any:
     try:
         return look()
+    except DaFusionError as error:
+        return {"error": error.text}
     except Exception as error:
-        text = str(getattr(error, "text", error)).strip().splitlines()
-        return {"error": f"{type(error).__name__}: {text[0] if text else ''}"}
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
 def _torch() -> dict[str, Any]:
