@@ -19,6 +19,13 @@ class ProjectChanges:
     text: str = ""
     synthetic_ids: tuple[int, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return any(
+            (self.images, self.splits, self.concepts, self.synthetic)
+            + (self.curation, self.jobs, self.runs)
+        )
+
     def __or__(self, other: ProjectChanges) -> ProjectChanges:
         return ProjectChanges(
             images=self.images or other.images,
