@@ -76,6 +76,6 @@ def draw_picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
     return coarse.resize(size, Image.Resampling.BICUBIC)
 
 
-def make_unit(number: int, key: str, seed: int = 0, **payload: Any) -> JobUnit:
+def make_unit(number: int, key: str, seed: int = 0, /, **payload: Any) -> JobUnit:
     """A unit that is still to do."""
     return JobUnit(number, 1, number, key, seed, UnitState.TODO, payload)

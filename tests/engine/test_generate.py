@@ -51,7 +51,7 @@ def make_units(t0_set: tuple[float, ...] = (0.5, 1.0), batch: int = 3) -> list[J
                 make_unit(
                     n + 1,
                     f"{source}-{t0}",
-                    seed=1000 + n,
+                    1000 + n,
                     source_image_id=source,
                     concept_id=source // 2,
                     t0=t0,

@@ -1,0 +1,309 @@
+"""Remove concepts from the base model, so that it cannot know the classes beforehand (§2).
+
+UCE edits the cross-attention keys and values in closed form; ESD trains the network toward its
+own opposite of the concept. Results say which of the two made them: one is not the other.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.inputs import ErasureInputs
+from dafusion_core.domain.records import JobUnit
+from dafusion_core.domain.specs import ErasureSpec, derive_seed
+from dafusion_core.engine import differences, erasure, images, objective, sampling, tokens
+from dafusion_core.engine.devices import guard, resolve_device
+from dafusion_core.engine.models import DiffusionModel, shared_cache
+from dafusion_core.engine.torch_setup import torch
+from dafusion_core.jobs.context import JobContext
+
+__all__ = ["Snapshot", "run", "take_snapshot"]
+
+_CHECK_STEPS = 20
+_CHECK_PICTURES = 3
+_CHECK_PREDICTIONS = 8
+_CHECK_PROMPTS = 6  # of each role
+_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a model makes of some prompts: pictures, and predictions at fixed noise.
+
+    pictures: [prompts, n, 3, H, W] in -1…1; predictions: [prompts, m, c, h, w].
+    """
+
+    pictures: torch.Tensor
+    predictions: torch.Tensor
+
+
+def run(
+    spec: ErasureSpec, inputs: ErasureInputs, units: Sequence[JobUnit], ctx: JobContext
+) -> None:
+    """Erase the concepts of `spec` and finish the one unit with a difference file.
+
+    Raises UserError when a prompt is empty, the method changes nothing, or training broke down.
+    """
+    device = resolve_device(ctx.device)
+    _check_prompts(spec)
+    for unit in units:
+        began = time.monotonic()
+        ctx.progress(0, 1, "loading the model")
+        model = shared_cache().get(spec.model, device=device, dtype=torch.float32)
+        with guard(device, "erasing a concept"):
+            _erase(spec, unit, model, began, ctx)
+        ctx.progress(1, 1, "done")
+
+
+def _check_prompts(spec: ErasureSpec) -> None:
+    if any(not concept.strip() for concept in spec.concepts):
+        raise UserError("A concept to erase is empty.", "Name what is to be removed.")
+    overlap = set(spec.concepts) & {*spec.preserve, spec.guide}
+    if overlap:
+        raise UserError(
+            f"“{min(overlap)}” is to be erased and to be kept at the same time.",
+            "Take it out of one of the lists.",
+        )
+
+
+def _erase(
+    spec: ErasureSpec, unit: JobUnit, model: DiffusionModel, began: float, ctx: JobContext
+) -> None:
+    prompts = _check_list(spec)
+    resolution = model.check_resolution(spec.resolution)
+    before = take_snapshot(model, list(prompts), spec, ctx, (0.0, 0.05))
+    # The shared model stays as it is; only a copy of its network is changed.
+    student = copy.deepcopy(model.unet)
+    erased = dataclasses.replace(model, unet=student)
+    numbers: dict[str, float] = {}
+    if spec.method == "uce":
+        changed = _uce(spec, model)
+    else:
+        changed, numbers = _esd(spec, unit, model, student, resolution, ctx)
+    _check_changed(changed, model)
+    differences.put(student, changed)
+    after = take_snapshot(erased, list(prompts), spec, ctx, (0.95, 1.0))
+
+    weights = differences.write(
+        ctx.scratch / f"erased-{unit.id}.safetensors",
+        changed,
+        base_hash=model.base_hash,
+        method=spec.method,
+        concepts=spec.concepts,
+    )
+    sheet = _save_sheet(before, after, ctx.scratch / f"erased-{unit.id}.png")
+    ctx.preview(sheet, "before (left) and after (right): " + ", ".join(prompts))
+    record = {
+        "method": spec.method,
+        "train_parameters": spec.train_parameters if spec.method == "esd" else "",
+        "base_hash": model.base_hash,
+        "concepts": list(spec.concepts),
+        "guide": spec.guide,
+        "changed_parameters": sum(value.numel() for value in changed.values()),
+        "changed_tensors": len(changed),
+        "check": compare_snapshots(spec, prompts, before, after),
+        **numbers,
+        "seconds": round(time.monotonic() - began, 2),
+    }
+    ctx.finish_unit(unit, {"weights": weights, "sheet": sheet}, record)
+
+
+def _uce(spec: ErasureSpec, model: DiffusionModel) -> dict[str, torch.Tensor]:
+    """W·M for every cross-attention key and value; seconds."""
+    concepts = erasure.concept_vectors(model, spec.concepts)
+    guide = erasure.concept_vectors(model, [spec.guide]).expand_as(concepts)
+    preserve = concepts[:0]
+    if spec.preserve:
+        preserve = erasure.concept_vectors(model, spec.preserve)
+    matrix = erasure.uce_matrix(concepts, guide, preserve, spec.ridge)
+    return erasure.uce_weights(model.unet, matrix)
+
+
+def _esd(
+    spec: ErasureSpec,
+    unit: JobUnit,
+    model: DiffusionModel,
+    student: Any,
+    resolution: int,
+    ctx: JobContext,
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Draw every example from the frozen model first, then train the copy on them."""
+    count = spec.iterations * spec.batch_size
+    examples = erasure.esd_examples(
+        model,
+        spec.concepts,
+        spec.guide,
+        count=count,
+        eta=spec.eta,
+        guidance=spec.guidance,
+        steps=spec.steps,
+        resolution=resolution,
+        seed=derive_seed("esd", unit.seed, spec.seed),
+        on_step=lambda share: ctx.progress(0.05 + 0.6 * share, 1, "sampling the frozen model"),
+    )
+    chosen = erasure.choose_parameters(student, spec.train_parameters)
+    for value in chosen.values():
+        value.requires_grad_(True)
+    optimiser = torch.optim.Adam(chosen.values(), lr=spec.learning_rate)
+    losses: list[float] = []
+    pending: list[torch.Tensor] = []
+    for step in range(spec.iterations):
+        ctx.progress(0.65 + 0.3 * step / spec.iterations, 1, "training")
+        batch = _slice(examples, step * spec.batch_size, spec.batch_size, model.device)
+        loss = erasure.esd_loss(student, batch)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        pending.append(loss.detach())
+        if len(pending) == _EVERY or step + 1 == spec.iterations:
+            values = torch.stack(pending).cpu()
+            pending.clear()
+            if not bool(torch.isfinite(values).all()):
+                raise UserError(
+                    f"The erasure broke down at step {step + 1}: the loss is not a number.",
+                    "Use a smaller learning rate.",
+                )
+            losses.extend(values.tolist())
+            ctx.metric("loss/erase", step + 1, float(values.mean()), unit)
+    student.requires_grad_(False)
+    some = max(1, min(50, len(losses) // 4))
+    changed = {name: value.detach().clone() for name, value in chosen.items()}
+    numbers = {
+        "loss_first": sum(losses[:some]) / some,
+        "loss_last": sum(losses[-some:]) / some,
+    }
+    return changed, numbers
+
+
+def _slice(
+    examples: erasure.EsdExample, start: int, count: int, device: torch.device
+) -> erasure.EsdExample:
+    part = slice(start, start + count)
+    return erasure.EsdExample(
+        x=examples.x[part].to(device),
+        timesteps=examples.timesteps[part].to(device),
+        text=examples.text[part].to(device),
+        target=examples.target[part].to(device),
+    )
+
+
+def _check_changed(changed: dict[str, torch.Tensor], model: DiffusionModel) -> None:
+    """Refuse results that are not numbers or equal the base model. Raises UserError."""
+    if not all(bool(torch.isfinite(value).all()) for value in changed.values()):
+        raise UserError(
+            "The erased model holds values that are not numbers.",
+            "Use a smaller learning rate (ESD) or a larger ridge (UCE).",
+        )
+    own = dict(model.unet.named_parameters())
+    if not changed or all(torch.equal(own[name], value) for name, value in changed.items()):
+        raise UserError(
+            "The erasure changed nothing.",
+            "The concept may mean to this model what the guide means; choose another guide.",
+        )
+
+
+# ------------------------------------------------------------------------- before and after
+
+
+def _check_list(spec: ErasureSpec) -> dict[str, str]:
+    """{prompt: role} of what is looked at before and after."""
+    prompts = dict.fromkeys(spec.concepts[:_CHECK_PROMPTS], "concept")
+    prompts |= dict.fromkeys(spec.preserve[:_CHECK_PROMPTS], "preserve")
+    prompts.setdefault(spec.guide, "guide")
+    return prompts
+
+
+@torch.inference_mode()
+def take_snapshot(
+    model: DiffusionModel,
+    prompts: list[str],
+    spec: ErasureSpec,
+    ctx: JobContext,
+    span: tuple[float, float],
+) -> Snapshot:
+    """Pictures and predictions for each prompt with the same noise every time."""
+    resolution = model.check_resolution(spec.resolution)
+    side = resolution // model.scale
+    seeds = [derive_seed("check", spec.seed, i) for i in range(_CHECK_PICTURES)]
+    generator = sampling.seeded(derive_seed("check predictions", spec.seed))
+    shape = (_CHECK_PREDICTIONS, model.latent_channels, side, side)
+    noise = torch.randn(shape, generator=generator).to(model.device)
+    times = torch.linspace(0.3, 0.98, _CHECK_PREDICTIONS).mul(model.train_timesteps).long()
+    times = times.to(model.device)
+    pictures, predictions = [], []
+    for n, prompt in enumerate(prompts):
+        whole = span[0] + (span[1] - span[0]) * n / len(prompts)
+        ctx.progress(whole, 1, "looking at the model")
+        latents = sampling.generate_latents(
+            model,
+            [prompt] * len(seeds),
+            seeds,
+            steps=_CHECK_STEPS,
+            resolution=resolution,
+            on_step=lambda i, count: ctx.check_cancelled(),
+        )
+        pictures.append(sampling.decode(model, latents).float().cpu())
+        # Predictions are compared on what the frozen and the erased model see alike: pure noise
+        # scaled to each timestep.
+        noisy = objective.add_noise(model, torch.zeros_like(noise), noise, times)
+        text = tokens.encode(model, [prompt]).expand(len(times), -1, -1)
+        predictions.append(model.unet(noisy, times, encoder_hidden_states=text).sample.cpu())
+    return Snapshot(torch.stack(pictures), torch.stack(predictions))
+
+
+def compare_snapshots(
+    spec: ErasureSpec, prompts: dict[str, str], before: Snapshot, after: Snapshot
+) -> dict[str, Any]:
+    """How much each prompt changed.
+
+    `pixel_change`: mean absolute difference of the pictures, 0–1. `prediction_change`: root mean
+    square change of the prediction. `left` (concepts only): distance of the new prediction from
+    the old prediction for the guide, divided by that distance before; 1 means untouched, 0 that
+    the concept is predicted as the guide was.
+    """
+    names = list(prompts)
+    guide = before.predictions[names.index(spec.guide)]
+    rows = []
+    for i, prompt in enumerate(names):
+        old, new = before.predictions[i], after.predictions[i]
+        pixels = (images.pixels_to_unit(before.pictures[i]), after.pictures[i])
+        row: dict[str, Any] = {
+            "prompt": prompt,
+            "role": prompts[prompt],
+            "pixel_change": float((pixels[0] - images.pixels_to_unit(pixels[1])).abs().mean()),
+            "prediction_change": float((new - old).square().mean().sqrt()),
+        }
+        if prompts[prompt] == "concept":
+            apart = float((old - guide).norm())
+            row["left"] = float((new - guide).norm()) / apart if apart > 0 else 0.0
+        rows.append(row)
+
+    def mean(role: str, key: str) -> float | None:
+        values = [row[key] for row in rows if row["role"] == role]
+        return sum(values) / len(values) if values else None
+
+    return {
+        "prompts": rows,
+        "concept_pixel_change": mean("concept", "pixel_change"),
+        "preserve_pixel_change": mean("preserve", "pixel_change"),
+        "concept_prediction_change": mean("concept", "prediction_change"),
+        "preserve_prediction_change": mean("preserve", "prediction_change"),
+        "concept_left": mean("concept", "left"),
+    }
+
+
+def _save_sheet(before: Snapshot, after: Snapshot, path: Path) -> Path:
+    """One row per prompt: the pictures before, then the same noise after."""
+    rows = []
+    for old, new in zip(before.pictures, after.pictures, strict=True):
+        values = [*old, *new]
+        # A broken picture must not hide the numbers; it is shown as the grey it stands for.
+        rows.append([images.pixels_to_picture(torch.nan_to_num(value)) for value in values])
+    return images.save_png(images.contact_sheet(rows), path)
