@@ -203,7 +203,9 @@ def describe_device(device: str) -> tuple[str, str, int | None]:
     if device == "cpu":
         return platform.processor() or "CPU", "cpu", None
     devices = importlib.import_module("dafusion_core.engine.devices")
-    info = devices.describe_device("cuda:0" if device.startswith("cuda:") else device)
+    info = devices.describe_device(
+        devices.resolve_device("cuda:0" if device.startswith("cuda:") else device)
+    )
     return info.name, info.device, info.total_bytes
 
 
