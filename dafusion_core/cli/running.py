@@ -104,7 +104,7 @@ class ProgressView:
                 desc=title,
                 file=sys.stderr,
                 dynamic_ncols=True,
-                bar_format="{desc} {percentage:3.0f}% {bar:20} {postfix}",
+                bar_format="{desc} {percentage:3.0f}% {bar:20}{postfix}",
                 mininterval=0,
             )
         else:
