@@ -100,6 +100,7 @@ class Worker:
             self.job_id = job.id
             self.flags.is_lease_lost = False
             self.flags.stopped_job = None
+            self.flags.cancelled_job = None  # of an earlier attempt of a job that was retried
             try:
                 problem = self.run_job(job, device)
             finally:
