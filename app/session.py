@@ -24,7 +24,7 @@ from dafusion_core.jobs.events import (
     WorkerReady,
 )
 from dafusion_core.jobs.supervisor import WORKER_TARGET, JobSupervisor
-from dafusion_core.settings import get_bool, get_int, get_str
+from dafusion_core.settings import get_int, get_str
 
 POLL_MS = 2000
 
@@ -165,7 +165,6 @@ class Session(QObject):
             on_event,
             self._device_names(),
             target=self.worker_target,
-            is_offline=get_bool("offline"),
         )
 
     def _device_names(self) -> tuple[str, ...]:

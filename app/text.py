@@ -54,8 +54,10 @@ def t0_words(t0: float) -> str:
 
 def job_state_words(job: Job, is_stopping: bool = False, is_blocked: bool = False) -> str:
     """The state of a job in a few words, from its row."""
+    if is_stopping:
+        return "Stopping…"
     if job.state is JobState.RUNNING:
-        return "Stopping…" if is_stopping or job.cancel_requested or job.is_held else "Running"
+        return "Running"
     if job.state is JobState.QUEUED:
         if job.is_held:
             return f"Paused, {job.done:,} of {job.total:,} kept" if job.done else "Paused"

@@ -73,6 +73,7 @@ class JobTableModel(QAbstractTableModel):
         for job in jobs:
             if job.state is not JobState.RUNNING:
                 self._progress.pop(job.id, None)
+            if job.state.is_terminal or (job.state is JobState.QUEUED and job.is_held):
                 self._stopping.pop(job.id, None)
         old = len(self._jobs)
         if [job.id for job in jobs[:old]] != [job.id for job in self._jobs]:
@@ -98,16 +99,16 @@ class JobTableModel(QAbstractTableModel):
     def note_stopping(self, job_id: int) -> None:
         """The user asked for it to stop: say so before the worker has noticed."""
         for row, job in enumerate(self._jobs):
-            if job.id == job_id and job.state is JobState.RUNNING:
+            if job.id == job_id and not job.state.is_terminal:
                 self._stopping[job_id] = job.attempt
                 self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
 
     def view(self, row: int) -> JobView:
         """Everything a card shows of the job in `row`."""
         job = self._jobs[row]
-        is_stopping = job.state is JobState.RUNNING and (
-            self._stopping.get(job.id) == job.attempt or job.cancel_requested or job.is_held
-        )
+        is_stopping = not job.state.is_terminal and self._stopping.get(job.id) == job.attempt
+        if job.state is JobState.RUNNING and (job.cancel_requested or job.is_held):
+            is_stopping = True
         fraction = job.done / job.total if job.total else 0.0
         detail = f"{job.done:,} of {job.total:,}"
         progress = self._progress.get(job.id)

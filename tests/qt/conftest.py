@@ -1,0 +1,119 @@
+"""The real window with a worker that needs no torch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+
+from app.main import make_application
+from app.main_window import MainWindow
+from app.session import Session
+from app.workspace import Workspace
+from dafusion_core.domain.records import JobState
+from tests.fake_methods import TARGET
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three classes of eight small pictures."""
+    folder = tmp_path / "weeds"
+    for number, name in enumerate(("dandelion", "ragwort", "spurge")):
+        (folder / name).mkdir(parents=True)
+        for picture in range(8):
+            dice = random.Random(100 * number + picture)
+            base = [dice.randrange(256) for _ in range(3)]
+            image = Image.new("RGB", (32, 24 + number * 4), tuple(base))
+            image.putpixel((picture, 1), (255, 255, 255))
+            image.save(folder / name / f"{name}-{picture:02}.png")
+    return folder
+
+
+@pytest.fixture
+def fake_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "worker_target", TARGET)
+    monkeypatch.setattr(Session, "devices", ("cpu",))
+
+
+@pytest.fixture
+def make_window(qtbot: QtBot, fake_worker: None) -> Iterator[Callable[[], MainWindow]]:
+    """Make windows; whatever is open at the end is closed properly."""
+    make_application(["test"])
+    windows: list[MainWindow] = []
+
+    def make() -> MainWindow:
+        window = MainWindow()
+        windows.append(window)
+        window.show()
+        qtbot.waitExposed(window)
+        return window
+
+    yield make
+    for window in windows:
+        if window.session is not None:
+            window.session.close_now()
+        window.close()
+        window.deleteLater()
+    qtbot.wait(1)
+
+
+@pytest.fixture
+def window(make_window: Callable[[], MainWindow]) -> MainWindow:
+    return make_window()
+
+
+def drop(widget: QWidget, path: Path) -> None:
+    """Drop a file or folder on a widget, as the window system would."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPoint(10, 10).toPointF(),
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    widget.dropEvent(event)
+
+
+def workspace_of(window: MainWindow) -> Workspace:
+    assert window.workspace is not None
+    return window.workspace
+
+
+def states(window: MainWindow) -> dict[str, JobState]:
+    """The newest job of each kind."""
+    assert window.session is not None
+    return {job.kind: job.state for job in window.session.project.jobs()}
+
+
+def wait_imported(qtbot: QtBot, window: MainWindow, number: int) -> None:
+    def done() -> bool:
+        session = window.session
+        return (
+            session is not None
+            and session.project.image_count() == number
+            and not session.imports.is_busy
+        )
+
+    qtbot.waitUntil(done, timeout=10_000)
+
+
+def wait_until_done(qtbot: QtBot, window: MainWindow, timeout: int = 30_000) -> None:
+    """Until every job has succeeded; fails at once when one fails."""
+
+    def done() -> bool:
+        found = states(window)
+        if JobState.FAILED in found.values():  # an AssertionError would be waited out
+            jobs = window.session.project.jobs() if window.session else []
+            pytest.fail(str([job.error_text for job in jobs]))
+        return bool(found) and set(found.values()) == {JobState.SUCCEEDED}
+
+    qtbot.waitUntil(done, timeout=timeout)

@@ -1,0 +1,163 @@
+"""The way of a user through the real window, with real worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QMessageBox
+from pytestqt.qtbot import QtBot
+
+from app import ui_state
+from app.main_window import MainWindow
+from app.steps import Step, StepState
+from dafusion_core.domain.records import Curation, JobState
+from tests.qt.conftest import drop, states, wait_imported, wait_until_done, workspace_of
+
+
+def rejected(window: MainWindow) -> int:
+    assert window.session is not None
+    return len(window.session.project.synthetic_ids(curation=Curation.REJECTED))
+
+
+def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
+    drop(window.welcome.zone, photos)
+    wait_imported(qtbot, window, 24)
+    workspace = workspace_of(window)
+    qtbot.waitUntil(lambda: workspace.states[Step.IMAGES].state is StepState.DONE)
+    everything = window.actions_table["everything"]
+    assert everything.isEnabled()
+
+    everything.trigger()
+    assert workspace.step is Step.CURATE
+    wait_until_done(qtbot, window)
+    grid = workspace.curate.grid
+    model = workspace.curate.model
+    qtbot.waitUntil(lambda: sum(c.waiting for c in model.counts()) == 0 and bool(model.t0_set))
+    assert model.t0_set == [0.25, 0.5, 0.75, 1.0]
+    assert model.rowCount() == 12
+
+    grid.setFocus()
+    grid.focus_first()
+    for _ in range(3):
+        qtbot.keyClick(grid, Qt.Key.Key_X)
+    qtbot.waitUntil(lambda: rejected(window) == 3)
+    assert grid.currentIndex().column() == 4  # went on to the neighbour each time
+    assert "reject" in window.actions_table["undo"].text().lower() or qtbot.waitUntil(
+        lambda: "reject" in window.actions_table["undo"].text().lower()
+    )
+    window.actions_table["undo"].trigger()
+    qtbot.waitUntil(lambda: rejected(window) == 2)
+    # The classifier saw the pictures that are rejected now.
+    qtbot.waitUntil(lambda: workspace.states[Step.TRAIN].state is StepState.STALE)
+
+    workspace.show_step(Step.REPORT)
+    report = workspace.pages[Step.REPORT]
+    assert report.stack.currentWidget() is report.content
+    assert set(states(window).values()) == {JobState.SUCCEEDED}
+
+
+def test_closing_while_running_keeps_what_is_done_and_resumes(
+    qtbot: QtBot,
+    make_window: Callable[[], MainWindow],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.15")
+    window = make_window()
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    assert window.session is not None
+    path = window.session.project.path
+    window.actions_table["everything"].trigger()
+
+    def made() -> int:
+        return len(window.session.project.synthetic_ids()) if window.session else 0
+
+    qtbot.waitUntil(lambda: made() >= 3, timeout=20_000)
+    monkeypatch.setattr(MainWindow, "_confirm_stop", lambda self, number: False)
+    window.close()
+    assert window.isVisible()
+    assert window.session is not None  # kept open
+    monkeypatch.setattr(MainWindow, "_confirm_stop", lambda self, number: True)
+    window.close()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=15_000)
+    assert window.session is None
+    assert ui_state.recent_projects() == [path]
+
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0")
+    again = make_window()
+    again.open_project(path)
+    message = again.bar.messages["resume"]
+    assert message.text.startswith("Interrupted: Generate 48 images, ")
+    assert states(again)["generate"] is JobState.INTERRUPTED
+    kept = len(again.session.project.synthetic_ids())  # type: ignore[union-attr]
+    assert 3 <= kept < 48
+    assert not again.session.jobs.is_running  # type: ignore[union-attr]
+    qtbot.mouseClick(message.buttons[0], Qt.MouseButton.LeftButton)
+    wait_until_done(qtbot, again)
+    assert len(again.session.project.synthetic_ids()) == 48  # type: ignore[union-attr]
+
+
+def test_the_question_when_closing_is_calm(
+    qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def answer(box: QMessageBox) -> int:
+        shown.append(box.text())
+        shown.extend(button.text() for button in box.buttons())
+        return 0
+
+    monkeypatch.setattr(QMessageBox, "exec", answer)
+    assert window._confirm_stop(1) is False
+    assert "Stop after this step and close" in shown
+    assert "Keep open" in shown
+
+
+def test_cancel_says_stopping_at_once_and_retry_finishes(
+    qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.1")
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    workspace = workspace_of(window)
+    window.actions_table["concepts"].trigger()
+    panel = workspace.jobs
+
+    def running() -> int | None:
+        found = [j for j in workspace.session.project.jobs() if j.state is JobState.RUNNING]
+        return found[0].id if found and found[0].kind == "invert" else None
+
+    qtbot.waitUntil(lambda: running() is not None, timeout=15_000)
+    job_id = running()
+    assert job_id is not None
+    qtbot.waitUntil(lambda: panel.cards[job_id].buttons["cancel"].isVisible())
+    qtbot.mouseClick(panel.cards[job_id].buttons["cancel"], Qt.MouseButton.LeftButton)
+    assert panel.cards[job_id].state.text() == "Stopping…"
+    qtbot.waitUntil(lambda: states(window)["invert"] is JobState.CANCELLED, timeout=10_000)
+    qtbot.waitUntil(lambda: panel.cards[job_id].buttons["retry"].isVisible())
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0")
+    qtbot.mouseClick(panel.cards[job_id].buttons["retry"], Qt.MouseButton.LeftButton)
+    wait_until_done(qtbot, window)
+
+
+def test_a_failed_job_says_why_and_what_to_do(
+    qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_TROUBLE", "memory@0")
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    workspace = workspace_of(window)
+    window.actions_table["everything"].trigger()
+    qtbot.waitUntil(lambda: states(window).get("generate") is JobState.FAILED, timeout=15_000)
+    job = next(j for j in workspace.session.project.jobs() if j.kind == "generate")
+    card = workspace.jobs.cards[job.id]
+    qtbot.waitUntil(card.error.isVisible)
+    assert card.error.text().startswith("The computer ran out of memory")
+    assert "smaller batch" in card.error.text()
+    qtbot.waitUntil(lambda: workspace.states[Step.GENERATE].state is StepState.FAILED)
+    waiting = next(j for j in workspace.session.project.jobs() if j.kind == "train")
+    assert workspace.jobs.cards[waiting.id].state.text() == "Waits for a job that did not finish"
