@@ -78,7 +78,7 @@ def run_chain(
     comparison = chain[-1].id
     evaluation = next((e for e in project.evaluations() if e.job_id == comparison), None)
     if evaluation is not None:
-        show_verdict(out, project, evaluation)
+        show_verdict(out, evaluation)
         out.say()
         out.say(f"Everything is in {project.path}. Open it with `dafusion {_word(project.path)}`,")
         out.say(f"or make a report: dafusion report --project {_word(project.path)}")

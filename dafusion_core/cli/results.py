@@ -34,7 +34,7 @@ def report(out: Output, project_path: Path | None, path: Path | None) -> int:
     with opened(out, project_path, to_write=False) as project:
         evaluations = project.evaluations()
         if evaluations:
-            show_verdict(out, project, evaluations[-1])
+            show_verdict(out, evaluations[-1])
         else:
             out.say(
                 "There is no verdict yet. `dafusion run FOLDER` or `dafusion compare` makes one."

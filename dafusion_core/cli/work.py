@@ -71,7 +71,7 @@ def finish(out: Output, project: Project, job: Job, devices: str | None, only_qu
     result: dict[str, Any] = {"job": describe_job(job)}
     if job.kind == "compare" and code == EXIT_OK and not only_queue:
         evaluation = next(e for e in reversed(project.evaluations()) if e.job_id == job.id)
-        show_verdict(out, project, evaluation)
+        show_verdict(out, evaluation)
         result["verdict"] = describe_verdict(evaluation)
     out.result(result)
     return code
