@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,7 +100,10 @@ def _erase(
         concepts=spec.concepts,
     )
     sheet = _save_sheet(before, after, ctx.scratch / f"erased-{unit.id}.png")
-    ctx.preview(sheet, "before (left) and after (right): " + ", ".join(prompts))
+    # Finishing moves the sheet into the project; the preview shows a copy that stays in scratch.
+    shown = ctx.scratch / f"preview-{unit.id}.png"
+    shutil.copyfile(sheet, shown)
+    ctx.preview(shown, "before (left) and after (right): " + ", ".join(p for p in prompts if p))
     record = {
         "method": spec.method,
         "train_parameters": spec.train_parameters if spec.method == "esd" else "",

@@ -94,6 +94,11 @@ def _check_parts(spec: TrainingSpec, inputs: TrainingInputs) -> None:
     if not inputs.train or not inputs.test:
         part = "training" if not inputs.train else "test"
         raise UserError(f"The split has no {part} images.", "Make another split.")
+    if spec.batch_size < 2:
+        raise UserError(
+            "Batches of one picture cannot be trained on: the network compares within a batch.",
+            "Use a batch size of 2 or more; the paper's is 32.",
+        )
     if len(inputs.labels) < 2:
         raise UserError("A classifier needs at least two labels.", "Import more classes.")
     for arm in spec.arms:
