@@ -207,5 +207,6 @@ def demo(out: Output, project_path: Path, devices: str | None, again: bool) -> i
     _open_or_create(out, project_path)
     with opened(out, project_path) as project:
         if not project.image_count():
-            import_with_progress(out, project, resource_path("sample"), is_reference=False)
+            sample = resource_path("sample")
+            import_with_progress(out, project, sample, is_reference=False, is_ours=True)
         return run_chain(out, project, ChainOptions(), devices, is_again=again)

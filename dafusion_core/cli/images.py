@@ -17,9 +17,10 @@ from dafusion_core.cli.options import IdList, project_option, verb
 from dafusion_core.cli.output import EXIT_INTERRUPTED, EXIT_OK, Output, plural
 from dafusion_core.cli.running import quoted, stop_on_signals
 from dafusion_core.cli.session import opened
+from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.records import Curation, Part
+from dafusion_core.domain.records import Curation, ImportProblem, Part
 
 SHOWN_PROBLEMS = 20
 
@@ -85,9 +86,12 @@ def import_(
 
 
 def import_with_progress(
-    out: Output, project: Project, folder: Path, *, is_reference: bool
+    out: Output, project: Project, folder: Path, *, is_reference: bool, is_ours: bool = False
 ) -> dict[str, Any]:
-    """Import and tell about it; the report as JSON values."""
+    """Import and tell about it; the report as JSON values.
+
+    With `is_ours` the folder came with the program, and its remarks are known.
+    """
     is_stopping = False
 
     def stop() -> None:
@@ -113,15 +117,8 @@ def import_with_progress(
     known = f" ({report.skipped_known:,} were there already)" if report.skipped_known else ""
     out.say(f"Imported {plural(report.imported, 'picture')}{known}.")
     out.table(("class", "pictures"), sorted(report.per_label.items())) if report.per_label else None
-    for text in report.warnings:
-        out.note(text)
-    for problem in refused[:SHOWN_PROBLEMS]:
-        out.note(f"left out: {problem.path}: {problem.reason}")
-    if len(refused) > SHOWN_PROBLEMS:
-        out.note(f"… and {len(refused) - SHOWN_PROBLEMS:,} more (all with --json).")
-    remarks = Counter(problem.reason for problem in report.problems if not problem.is_refused)
-    for reason, count in remarks.most_common(SHOWN_PROBLEMS):
-        out.note(f"note on {plural(count, 'picture')}: {reason}")
+    if not is_ours:
+        _tell_problems(out, report, refused)
     return {
         "imported": report.imported,
         "already_there": report.skipped_known,
@@ -131,6 +128,18 @@ def import_with_progress(
         "warnings": report.warnings,
         "was_stopped": report.stopped,
     }
+
+
+def _tell_problems(out: Output, report: ImportReport, refused: Sequence[ImportProblem]) -> None:
+    for text in report.warnings:
+        out.note(text)
+    for problem in refused[:SHOWN_PROBLEMS]:
+        out.note(f"left out: {problem.path}: {problem.reason}")
+    if len(refused) > SHOWN_PROBLEMS:
+        out.note(f"… and {len(refused) - SHOWN_PROBLEMS:,} more (all with --json).")
+    remarks = Counter(problem.reason for problem in report.problems if not problem.is_refused)
+    for reason, count in remarks.most_common(SHOWN_PROBLEMS):
+        out.note(f"note on {plural(count, 'picture')}: {reason}")
 
 
 def group_images(project: Project, pattern: str) -> int:
