@@ -69,13 +69,3 @@ def job_state_words(job: Job, is_stopping: bool = False, is_blocked: bool = Fals
     if job.state is JobState.CANCELLED:
         return f"Cancelled, {job.done:,} of {job.total:,} kept" if job.done else "Cancelled"
     return {JobState.SUCCEEDED: "Done", JobState.FAILED: "Failed"}[job.state]
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """A share as a percentage: 0.873 → `87.3 %`."""
-    return f"{100 * value:.{digits}f} %"
-
-
-def points(value: float) -> str:
-    """A difference of shares in percentage points, with its sign: 0.021 → `+2.1`."""
-    return f"{100 * value:+.1f}".replace("-", "−")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
@@ -11,16 +11,23 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTab
 class PlainTable(QTableWidget):
     """Columns named once, rows filled as text; numbers stand at the right."""
 
-    def __init__(self, columns: Sequence[str], numbers: Sequence[int] = ()) -> None:
+    def __init__(self, columns: Sequence[str], numbers: Iterable[int] = ()) -> None:
         super().__init__(0, len(columns))
-        self._numbers = set(numbers)
-        self.setHorizontalHeaderLabels(list(columns))
+        self._numbers: set[int] = set()
         self.verticalHeader().hide()
         self.setShowGrid(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.horizontalHeader().setHighlightSections(False)
+        self.set_columns(columns, numbers)
+
+    def set_columns(self, columns: Sequence[str], numbers: Iterable[int] = ()) -> None:
+        """Name the columns; those in `numbers` stand at the right. The first one stretches."""
+        self._numbers = set(numbers)
+        self.setColumnCount(len(columns))
+        self.setHorizontalHeaderLabels(list(columns))
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for place in range(len(columns)):

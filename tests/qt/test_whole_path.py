@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from app import ui_state
 from app.main_window import MainWindow
+from app.pages.report.page import ReportPage
 from app.steps import Step, StepState
 from dafusion_core.domain.records import Curation, JobState
 from tests.qt.conftest import drop, states, wait_imported, wait_until_done, workspace_of
@@ -45,9 +46,7 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
         qtbot.keyClick(grid, Qt.Key.Key_X)
     qtbot.waitUntil(lambda: rejected(window) == 3)
     assert grid.currentIndex().column() == 4  # went on to the neighbour each time
-    assert "reject" in window.actions_table["undo"].text().lower() or qtbot.waitUntil(
-        lambda: "reject" in window.actions_table["undo"].text().lower()
-    )
+    qtbot.waitUntil(lambda: window.actions_table["undo"].text() == "&Undo: reject 1 image")
     window.actions_table["undo"].trigger()
     qtbot.waitUntil(lambda: rejected(window) == 2)
     # The classifier saw the pictures that are rejected now.
@@ -55,7 +54,14 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
 
     workspace.show_step(Step.REPORT)
     report = workspace.pages[Step.REPORT]
+    assert isinstance(report, ReportPage)
     assert report.stack.currentWidget() is report.content
+    assert report.verdict is not None
+    assert report.sentence.text() == "\n".join(report.verdict.sentences)
+    assert "DA-Fusion" in report.sentence.text()
+    assert report.arms.rowCount() == 2
+    assert report.classes.rowCount() == 3
+    assert report.stale.isVisible()
     assert set(states(window).values()) == {JobState.SUCCEEDED}
 
 

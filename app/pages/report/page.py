@@ -2,13 +2,68 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QComboBox, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.actions import Actions
+from app.delegates.thumbnail import paint_mark
 from app.session import Session
+from app.steps import Step, StepState, derive_states, gather_facts
+from app.theme import scaled_font, theme
+from app.widgets.interval_chart import IntervalChart
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button
+from app.widgets.parts import EmptyState, action_button, card, heading, label, row
+from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import Evaluation
+from dafusion_core.evaluation.verdict import ArmVerdict, Verdict, percent, points
+
+HEADLINES = {
+    "helps": "It helps: {points} points",
+    "hurts": "It hurts: {points} points",
+    "no difference seen": "No difference seen",
+    "too few to tell": "Too few to tell",
+}
+FOOTNOTE = (
+    "Mean accuracy over classes at the last epoch, on test images that nothing was learned from. "
+    "“Best epoch” is the figure of the paper: there the epoch is chosen on the test images "
+    "themselves, so it is too high."
+)
+
+
+class FindingMark(QWidget):
+    """Tick, cross, equals sign or question mark: the finding at a glance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._finding = ""
+        self.setFixedSize(44, 44)
+        theme.changed.connect(self.update)
+
+    def show_finding(self, finding: str) -> None:
+        """Show the mark of a finding."""
+        self._finding = finding
+        self.setAccessibleName(finding)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the mark."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(self.rect()).adjusted(2, 2, -2, -2)
+        if self._finding in ("helps", "hurts"):
+            paint_mark(painter, box, is_kept=self._finding == "helps")
+        else:
+            colors = theme.colors
+            painter.setPen(QPen(QColor(colors.surface), 1.5))
+            painter.setBrush(QColor(colors.muted))
+            painter.drawEllipse(box)
+            painter.setPen(QColor(colors.surface))
+            painter.setFont(scaled_font(self.font(), 1.8, bold=True))
+            text = "=" if self._finding == "no difference seen" else "?"
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        painter.end()
 
 
 class ReportPage(Page):
@@ -20,10 +75,26 @@ class ReportPage(Page):
         super().__init__(
             session, "Report", "Test accuracy with and without synthetic images, on the same split."
         )
-        content = QWidget()
-        QVBoxLayout(content)
+        self.verdict: Verdict | None = None
+        self.choice = QComboBox()
+        self.choice.setAccessibleName("Comparison")
+        self.choice.currentIndexChanged.connect(self._show_chosen)
+        self.buttons.addWidget(self.choice)
+        self.buttons.addWidget(action_button(actions["report"]))
+        self.mark = FindingMark()
+        self.headline = heading("", 1.5)
+        self.sentence = label("", wrap=True, select=True)
+        self.stale = label("", "error", wrap=True)
+        self.chart = IntervalChart()
+        self.arms = PlainTable(
+            ["Way of training", "Mean accuracy", "Difference", "Interval", "Best epoch"],
+            (1, 2, 3, 4),
+        )
+        self.classes = PlainTable(["Class"])
+        self.notes = label("", "muted", wrap=True, select=True)
+        self.again = action_button(actions["train"], "small")
         self.set_pages(
-            content,
+            self._arrange(),
             EmptyState(
                 "No verdict yet",
                 "It comes at the end: classifiers trained with and without synthetic images are "
@@ -31,7 +102,110 @@ class ReportPage(Page):
                 action_button(actions["everything"], "primary"),
             ),
         )
+        self._evaluations: list[Evaluation] = []
+
+    def _arrange(self) -> QWidget:
+        words = QVBoxLayout()
+        words.setSpacing(4)
+        words.addWidget(self.headline)
+        words.addWidget(self.sentence)
+        words.addLayout(row(self.stale, self.again, None))
+        top = row(self.mark, spacing=16)
+        top.setAlignment(self.mark, Qt.AlignmentFlag.AlignTop)
+        top.addLayout(words, 1)
+        inner = QWidget()
+        stack = QVBoxLayout(inner)
+        stack.setContentsMargins(0, 0, 8, 0)
+        stack.setSpacing(12)
+        stack.addWidget(card(top, self.chart, spacing=12))
+        stack.addWidget(heading("By way of training", 1.1))
+        stack.addWidget(self.arms)
+        stack.addWidget(heading("By class", 1.1))
+        stack.addWidget(self.classes)
+        stack.addWidget(self.notes)
+        stack.addStretch(1)
+        self.stale.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(inner)
+        return scroll
 
     def refresh(self, changes: ProjectChanges | None) -> None:
-        """Read the newest comparison again."""
-        self.show_content(bool(self.project.evaluations()))
+        """Read the comparisons again; a new one is shown at once."""
+        found = self.project.evaluations()
+        is_new = [e.id for e in found] != [e.id for e in self._evaluations]
+        self._evaluations = found
+        self.show_content(bool(found))
+        if is_new:
+            self.choice.blockSignals(True)
+            self.choice.clear()
+            for evaluation in reversed(found):
+                when = evaluation.created_at[:16].replace("T", " ")
+                self.choice.addItem(f"Job {evaluation.job_id}, {when}", evaluation.id)
+            self.choice.blockSignals(False)
+            self._show_chosen()
+        self.choice.setVisible(len(found) > 1)
+        self._show_stale()
+
+    def _show_stale(self) -> None:
+        status = derive_states(gather_facts(self.project))[Step.REPORT]
+        is_newest = self.choice.currentIndex() <= 0
+        is_stale = status.state is StepState.STALE and is_newest
+        self.stale.setText("Choices were changed after this training." if is_stale else "")
+        self.stale.setVisible(is_stale)
+        self.again.setVisible(is_stale)
+
+    def _show_chosen(self) -> None:
+        chosen = self.choice.currentData()
+        evaluation = next((e for e in self._evaluations if e.id == chosen), None)
+        if evaluation is None:
+            return
+        self.verdict = Verdict.from_dict(evaluation.result)
+        self._show_verdict(self.verdict)
+        self._show_stale()
+
+    def _show_verdict(self, verdict: Verdict) -> None:
+        first = verdict.arms[0]
+        self.mark.show_finding(first.finding)
+        headline = HEADLINES[first.finding].format(points=points(first.difference))
+        self.headline.setText(headline if len(verdict.arms) == 1 else f"{first.name}: {headline}")
+        self.sentence.setText("\n".join(verdict.sentences))
+        self.chart.show_arms(verdict.arms)
+        compared = {arm.name: arm for arm in verdict.arms}
+        self.arms.fill(
+            [
+                [
+                    scores.name,
+                    percent(scores.mean),
+                    *_difference(compared.get(scores.name)),
+                    percent(scores.paper.mean if scores.paper else None),
+                ]
+                for scores in verdict.scores
+            ]
+        )
+        self.arms.fit_height()
+        self._show_classes(verdict, compared)
+        self.notes.setText("\n".join([*verdict.notes, FOOTNOTE]))
+
+    def _show_classes(self, verdict: Verdict, compared: dict[str, ArmVerdict]) -> None:
+        names = [scores.name for scores in verdict.scores]
+        columns = ["Class", "Test images", *names]
+        if len(compared) == 1:
+            columns.append("Difference")
+        self.classes.set_columns(columns, range(1, len(columns)))
+        rows = []
+        for number, name in enumerate(verdict.labels):
+            cells = [name, f"{verdict.test_images[number]:,}"]
+            cells += [percent(scores.per_class[number]) for scores in verdict.scores]
+            if len(compared) == 1:
+                cells.append(points(verdict.arms[0].class_differences[number]))
+            rows.append(cells)
+        self.classes.fill(rows)
+        self.classes.fit_height(20)
+
+
+def _difference(arm: ArmVerdict | None) -> list[str]:
+    if arm is None:
+        return ["baseline", ""]
+    interval = "–" if arm.low is None else f"{points(arm.low)} to {points(arm.high)}"
+    return [points(arm.difference), interval]

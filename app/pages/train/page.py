@@ -16,13 +16,13 @@ from app.actions import Actions
 from app.plans import TrainChoices, queue_training
 from app.session import Session
 from app.steps import newest
-from app.text import percent
 from app.widgets.curves import Curves
 from app.widgets.page import Page
 from app.widgets.parts import EmptyState, action_button, card, heading, label
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import TrainingRun
+from dafusion_core.evaluation.verdict import percent
 
 
 class TrainPage(Page):

@@ -1,0 +1,80 @@
+"""Thumbnails: right picture, newest wish first, bounded memory, calm about bad files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pytestqt.qtbot import QtBot
+
+from app import thumbnails
+from app.thumbnails import FULL_SIZE, ThumbnailLoader
+
+
+@pytest.fixture
+def loader(qtbot: QtBot) -> Iterator[ThumbnailLoader]:
+    loader = ThumbnailLoader(2**20)
+    yield loader
+    loader.stop()
+
+
+def picture(folder: Path, number: int, size: tuple[int, int] = (300, 200)) -> str:
+    path = folder / f"{number}.png"
+    Image.new("RGB", size, (number % 256, 40, 200)).save(path)
+    return str(path)
+
+
+def test_a_picture_comes_in_the_size_asked_for(
+    qtbot: QtBot, loader: ThumbnailLoader, tmp_path: Path
+) -> None:
+    path = picture(tmp_path, 7)
+    assert loader.get(path, 100) is None
+    qtbot.waitUntil(lambda: loader.get(path, 100) is not None)
+    pixmap = loader.get(path, 100)
+    assert pixmap is not None
+    assert (pixmap.width(), pixmap.height()) == (128, 85)
+    assert pixmap.toImage().pixelColor(3, 3).getRgb()[:3] == (7, 40, 200)
+    qtbot.waitUntil(lambda: loader.get(path, FULL_SIZE) is not None)
+    whole = loader.get(path, FULL_SIZE)
+    assert whole is not None
+    assert whole.width() == 300
+
+
+def test_memory_stays_below_its_limit(
+    qtbot: QtBot, loader: ThumbnailLoader, tmp_path: Path
+) -> None:
+    paths = [picture(tmp_path, number, (128, 128)) for number in range(40)]
+    for path in paths:
+        loader.get(path, 128)
+    qtbot.waitUntil(lambda: not loader._waiting and not loader._in_work)
+    qtbot.wait(50)
+    assert 0 < loader.used_bytes <= 2**20
+    there = [path for path in paths if loader.get(path, 128) is not None]
+    assert len(there) == 16
+
+
+def test_a_bad_file_has_a_reason_and_is_not_tried_again(
+    qtbot: QtBot, loader: ThumbnailLoader, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n but not really")
+    assert loader.get(str(path), 64) is None
+    qtbot.waitUntil(lambda: loader.problem(str(path)) != "")
+    assert loader.get(str(path), 64) is None
+    assert not loader._waiting
+
+
+def test_what_scrolled_away_is_forgotten(
+    loader: ThumbnailLoader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader.stop()  # nobody takes from the queue
+    loader._is_stopping = False
+    monkeypatch.setattr(thumbnails, "MAX_WAITING", 5)
+    for number in range(20):
+        loader.get(f"/{number}", 64)
+    assert [key[0] for key in loader._waiting] == ["/15", "/16", "/17", "/18", "/19"]
+    loader.forget_waiting()
+    assert not loader._waiting
+    loader._threads.clear()
