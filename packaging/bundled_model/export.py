@@ -1,0 +1,103 @@
+"""Assemble the training checkpoints into a stock Stable Diffusion folder with fp16 weights.
+
+The folder is read back through ``StableDiffusionPipeline.from_pretrained`` and compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import common
+import torch
+from diffusers import StableDiffusionPipeline
+from models import (
+    TOKENS,
+    all_words,
+    build_text,
+    build_tokenizer,
+    build_unet,
+    load_vae,
+    sample_scheduler,
+)
+
+
+def assemble(folder: Path) -> StableDiffusionPipeline:
+    """Pipeline in float32 from the averaged weights of ``folder``'s checkpoints.
+
+    ``vae-polished.pt`` (same encoder, better decoder) is preferred to ``vae.pt``.
+    """
+    polished = folder / "vae-polished.pt"
+    state = torch.load(folder / "unet.pt", map_location="cpu", weights_only=True)
+    tokenizer = build_tokenizer(all_words())
+    unet = build_unet(bool(state["smoke"]))
+    text = build_text(len(tokenizer), int(tokenizer.eos_token_id))
+    both = torch.nn.ModuleDict({"unet": unet, "text": text})
+    both.load_state_dict({**state["model"], **state["average"]})
+    return StableDiffusionPipeline(
+        vae=load_vae(polished if polished.exists() else folder / "vae.pt"),
+        text_encoder=text.eval(), tokenizer=tokenizer, unet=unet.eval(),
+        scheduler=sample_scheduler(), safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
+    )
+
+
+def verify(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Reload ``folder`` without any arguments and compare words, weights and behaviour."""
+    again = StableDiffusionPipeline.from_pretrained(folder)
+    text = "a close-up photo of a leafy spurge on gravel"
+    if again.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
+        common.fail("the saved tokenizer has another vocabulary")
+    if again.tokenizer(text).input_ids != pipe.tokenizer(text).input_ids:
+        common.fail("the saved tokenizer splits text differently")
+    if again.tokenizer.model_max_length != TOKENS:
+        common.fail("the saved tokenizer has another length")
+    for name in ("unet", "text_encoder", "vae"):
+        if getattr(again, name).dtype != torch.float32:
+            common.fail(f"{name} loads as {getattr(again, name).dtype} by default")
+        old = getattr(pipe, name).state_dict()
+        for key, value in getattr(again, name).state_dict().items():
+            if not torch.allclose(value.float(), old[key].float(), atol=2e-2, rtol=2e-3):
+                common.fail(f"{name}.{key} changed on the way to disk")
+    added = again.tokenizer.add_tokens(["<leafy_spurge>"])
+    again.text_encoder.resize_token_embeddings(len(again.tokenizer))
+    again.set_progress_bar_config(disable=True)
+    out = again("a photo of a <leafy_spurge>", num_inference_steps=3, output_type="np").images
+    if added != 1 or out.shape != (1, 64, 64, 3):
+        common.fail(f"unexpected picture {out.shape}")
+
+
+def main() -> None:
+    """Write the diffusers folder to ``--to``, keeping other files such as the model card."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder with vae.pt and unet.pt")
+    parser.add_argument("--to", type=Path, default=common.RESOURCES / "models" / "bundled")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    common.start(args.seed, 0)
+    pipe = assemble(args.out)
+    part = args.to.with_name(args.to.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
+    # transformers loads in the type that the configuration names: on a CPU it must be float32
+    config = part / "text_encoder" / "config.json"
+    settings = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
+    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    args.to.mkdir(parents=True, exist_ok=True)
+    for item in sorted(part.iterdir()):
+        target = args.to / item.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        item.replace(target)
+    part.rmdir()
+    for file in args.to.rglob("*.safetensors"):
+        file.chmod(0o644)
+    verify(pipe, args.to)
+    size = sum(f.stat().st_size for f in args.to.rglob("*") if f.is_file())
+    common.say(written=args.to, megabytes=size / 1e6)
+
+
+if __name__ == "__main__":
+    main()
