@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     window = MainWindow()
     window.errors.install()
     window.show()
+    window.setFocus()
     path = options.project or options.file
     if path is not None:
         QTimer.singleShot(0, window, lambda: window.take(path))

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 import dafusion_core
 from app import projects, ui_state
 from app.actions import ACTIONS, MENUS, Actions, Situation
+from app.dialogs.split import SplitDialog
 from app.errors import ErrorPresenter
 from app.pages.welcome.page import WelcomePage, app_icon
 from app.session import Session
@@ -34,6 +35,7 @@ from app.theme import Mode, theme
 from app.widgets.drop_zone import dropped_paths
 from app.widgets.log_view import LogDialog
 from app.widgets.message_bar import MessageBar
+from app.widgets.parts import column, label
 from app.widgets.shortcuts import ShortcutsDialog
 from app.workspace import BOUND_BY_PAGES, Workspace
 from dafusion_core import api
@@ -63,6 +65,8 @@ class MainWindow(QMainWindow):
         self.stack.addWidget(self._with_bar())
         self.setCentralWidget(self.stack)
         self.statusBar().setSizeGripEnabled(False)
+        self.where = label("", "muted")
+        self.statusBar().addPermanentWidget(self.where)
         self._is_leaving = False
         self._after_close: list[Path] = []
         self._make_menus()
@@ -72,8 +76,6 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(geometry)
 
     def _with_bar(self) -> QWidget:
-        from app.widgets.parts import column
-
         page = QWidget()
         self._welcome_layout = column(self.bar, self.welcome, spacing=0)
         self._welcome_layout.setStretch(1, 1)
@@ -143,8 +145,6 @@ class MainWindow(QMainWindow):
             self._import_from(Path(folder))
 
     def _ask_split(self) -> None:
-        from app.dialogs.split import SplitDialog
-
         if self.session is not None:
             SplitDialog(self.session, self).open()
 
@@ -217,6 +217,7 @@ class MainWindow(QMainWindow):
         self.stack.setCurrentWidget(self.workspace)
         self.workspace.refresh()
         ui_state.remember_project(session.project.path)
+        self.where.setText(f"{session.project.path}  ·  saved automatically  ")
         reading = " (read only)" if session.is_read_only else ""
         self.setWindowTitle(f"{session.project.name}{reading} – {TITLE}")
 
@@ -266,6 +267,7 @@ class MainWindow(QMainWindow):
         if session is not None:
             session.deleteLater()
         self.setWindowTitle(TITLE)
+        self.where.setText("")
         self.statusBar().clearMessage()
         self.actions_table.follow(Situation())
         self.welcome.refresh()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from app.steps import newest
 from dafusion_core.api.chain import AUGMENTED, BASELINE, ChainOptions
 from dafusion_core.api.project import Project
-from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import Arm
 
@@ -40,27 +39,29 @@ class TrainChoices:
     only_kept: bool = False
 
 
-def queue_concepts(project: Project, *, erase: bool = True) -> None:
+def queue_concepts(project: Project, *, erase: bool = True) -> Job:
     """Erase the class names (if wanted), then learn each class from its training images."""
-    _ensure_split(project)
-    options = DEFAULTS
+    if project.current_split() is None:
+        project.make_split(DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots)
     erasure = None
     if erase:
         names = [label.name for label in project.labels()]
-        erasure = project.erase(names, method=options.erasure_method)
-    project.invert(
+        erasure = project.erase(names, method=DEFAULTS.erasure_method)
+    return project.invert(
         erasure_job=erasure.id if erasure else None,
-        vectors=options.vectors,
-        steps=options.inversion_steps,
-        learning_rate=options.inversion_learning_rate,
+        vectors=DEFAULTS.vectors,
+        steps=DEFAULTS.inversion_steps,
+        learning_rate=DEFAULTS.inversion_learning_rate,
     )
 
 
-def queue_generation(project: Project, choices: GenerateChoices) -> None:
-    """Make synthetic images with the newest inversion and the erasure it was learned on."""
-    _ensure_split(project)
-    inversion = _required(project, "invert", "The classes have not been learned yet.")
-    project.generate(
+def queue_generation(project: Project, choices: GenerateChoices) -> Job:
+    """Make synthetic images with the newest inversion and the erasure it was learned on.
+
+    Where nothing was learned for the current split yet, that is queued first.
+    """
+    inversion = _usable(project, "invert") or queue_concepts(project)
+    return project.generate(
         inversion_job=inversion.id,
         erasure_job=inversion.spec["erasure_job"],
         t0_set=choices.t0_set,
@@ -72,34 +73,31 @@ def queue_generation(project: Project, choices: GenerateChoices) -> None:
     )
 
 
-def queue_training(project: Project, choices: TrainChoices) -> None:
-    """Train with and without the newest generation's pictures, then compare."""
-    generation = _required(project, "generate", "There are no synthetic images yet.")
-    options = DEFAULTS
+def queue_training(project: Project, choices: TrainChoices) -> Job:
+    """Train with and without the newest generation's pictures, then compare.
+
+    Where nothing was generated for the current split yet, that is queued first.
+    """
+    generation = _usable(project, "generate") or queue_generation(project, GenerateChoices())
     job = project.train(
         arms=(Arm(BASELINE), Arm(AUGMENTED, alpha=choices.alpha, generation_job=generation.id)),
         seeds=tuple(range(choices.seeds)),
-        protocol=options.protocol,
-        backbone=options.backbone,
-        weights=options.weights,
-        resolution=options.train_resolution,
+        protocol=DEFAULTS.protocol,
+        backbone=DEFAULTS.backbone,
+        weights=DEFAULTS.weights,
+        resolution=DEFAULTS.train_resolution,
         epochs=choices.epochs,
-        iterations_per_epoch=options.iterations_per_epoch,
-        batch_size=options.train_batch_size,
-        learning_rate=options.train_learning_rate,
+        iterations_per_epoch=DEFAULTS.iterations_per_epoch,
+        batch_size=DEFAULTS.train_batch_size,
+        learning_rate=DEFAULTS.train_learning_rate,
         use_undecided=not choices.only_kept,
     )
-    project.compare(job.id, BASELINE)
+    return project.compare(job.id, BASELINE)
 
 
-def _ensure_split(project: Project) -> None:
-    if project.current_split() is None:
-        project.make_split(DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots)
-
-
-def _required(project: Project, kind: str, text: str) -> Job:
-    jobs = project.jobs()
-    found = newest(jobs, kind, JobState.SUCCEEDED) or newest(jobs, kind)
-    if found is None:
-        raise UserError(text, "Do the step before this one first, or use “Do everything”.")
-    return found
+def _usable(project: Project, kind: str) -> Job | None:
+    """The newest job of a kind that belongs to the current split and can still be built on."""
+    split = project.current_split()
+    usable = (JobState.SUCCEEDED, JobState.RUNNING, JobState.QUEUED)
+    jobs = [job for job in project.jobs(usable) if split and job.spec.get("split_id") == split.id]
+    return newest(jobs, kind, JobState.SUCCEEDED) or newest(jobs, kind)

@@ -174,8 +174,8 @@ def _of_jobs(facts: Facts, step: Step) -> StepStatus:
         return StepStatus(StepState.WAITING, "waiting" if not done else progress)
     if JobState.CANCELLED in found:
         return StepStatus(StepState.READY, "cancelled")
-    if _is_stale(facts, step, current):
-        return StepStatus(StepState.STALE, _STALE_NOTES[step])
+    if reason := _stale_reason(facts, current):
+        return StepStatus(StepState.STALE, reason)
     return StepStatus(StepState.DONE, _DONE_NOTES[step](total))
 
 
@@ -184,12 +184,6 @@ _DONE_NOTES: dict[Step, Callable[[int], str]] = {
     Step.GENERATE: lambda total: count(total, "picture"),
     Step.TRAIN: lambda total: count(total, "run"),
     Step.REPORT: lambda total: "verdict is in",
-}
-_STALE_NOTES = {
-    Step.CONCEPTS: "the split has changed",
-    Step.GENERATE: "made before the last inversion",
-    Step.TRAIN: "choices changed since",
-    Step.REPORT: "older than the training",
 }
 
 
@@ -200,22 +194,23 @@ def _can_start(facts: Facts, step: Step) -> bool:
     return newest(facts.jobs, needs, JobState.SUCCEEDED) is not None
 
 
-def _is_stale(facts: Facts, step: Step, current: Sequence[Job]) -> bool:
+def _stale_reason(facts: Facts, current: Sequence[Job]) -> str:
+    """Why what these jobs made is out of date, "" if it is not."""
     split_id = facts.split.id if facts.split else None
     for job in current:
         if job.spec.get("split_id", split_id) != split_id:
-            return True
+            return "the split has changed"
         if job.kind == "generate" and _is_older(facts, job.spec["inversion_job"], "invert"):
-            return True
+            return "older than the concepts"
         if job.kind == "train":
             sources = [arm["generation_job"] for arm in job.spec["arms"]]
-            if facts.training_is_stale or any(_is_older(facts, s, "generate") for s in sources):
-                return True
-        if job.kind == "compare" and (
-            _is_older(facts, job.spec["training_job"], "train") or facts.training_is_stale
-        ):
-            return True
-    return False
+            if any(_is_older(facts, source, "generate") for source in sources):
+                return "older than the pictures"
+        if job.kind == "compare" and _is_older(facts, job.spec["training_job"], "train"):
+            return "older than the training"
+        if job.kind in ("train", "compare") and facts.training_is_stale:
+            return "choices changed since"
+    return ""
 
 
 def _is_older(facts: Facts, job_id: int | None, kind: str) -> bool:

@@ -14,6 +14,8 @@ from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
 from app import ui_state
+from dafusion_core.domain.errors import EnvironmentProblem
+from dafusion_core.resources import resource_path
 
 
 class Mode(StrEnum):
@@ -44,19 +46,20 @@ class Colors:
     placeholder: str
     warning_soft: str
     error_soft: str
+    control: str
 
 
 LIGHT = Colors(
     window="#f4f5f7", surface="#ffffff", raised="#e9ecf1", border="#d4d9e1", text="#1b2028",
     muted="#5a6472", accent="#2456b8", on_accent="#ffffff", accent_soft="#dfe8fa",
     kept="#0b7a57", rejected="#bf3f16", running="#2456b8", stale="#8f6200",
-    placeholder="#e6e9ee", warning_soft="#fbf0d5", error_soft="#fbe3da",
+    placeholder="#e6e9ee", warning_soft="#fbf0d5", error_soft="#fbe3da", control="#868f9c",
 )  # fmt: skip
 DARK = Colors(
     window="#191b1f", surface="#22252a", raised="#2e3239", border="#3b4048", text="#e8eaed",
     muted="#a0a9b5", accent="#82aaff", on_accent="#10151f", accent_soft="#2a3853",
     kept="#45c795", rejected="#ff8a5c", running="#82aaff", stale="#e5b84b",
-    placeholder="#2b2f36", warning_soft="#3a3220", error_soft="#43281f",
+    placeholder="#2b2f36", warning_soft="#3a3220", error_soft="#43281f", control="#747e8c",
 )  # fmt: skip
 
 
@@ -141,8 +144,17 @@ def scaled_font(font: QFont, factor: float, bold: bool = False) -> QFont:
     return other
 
 
+def _icons_folder() -> str:
+    try:
+        return resource_path("icons").as_posix()
+    except EnvironmentProblem:
+        return "."  # a broken installation still opens, without ticks and arrows
+
+
 def style_sheet(c: Colors) -> str:
     """Shapes and spacing; plain colours come from the palette."""
+    name = "dark" if c is DARK else "light"
+    icons = _icons_folder()
     return f"""
     QToolTip {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.border};
         padding: 4px 6px; }}
@@ -179,12 +191,44 @@ def style_sheet(c: Colors) -> str:
     QTableView, QListView, QPlainTextEdit {{ background: {c.surface}; color: {c.text};
         border: 1px solid {c.border}; border-radius: 8px; gridline-color: {c.border};
         selection-background-color: {c.accent_soft}; selection-color: {c.text}; }}
+    QTableView#plain::item {{ padding: 0 8px; }}
+    QTableView#plain::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
     QTableView#pictures {{ border: none; border-radius: 0; background: {c.window};
         selection-background-color: transparent; }}
     QHeaderView {{ background: transparent; border: none; }}
     QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none;
-        border-bottom: 1px solid {c.border}; padding: 6px 8px; }}
+        border-bottom: 1px solid {c.border}; padding: 6px 11px; }}
+    QHeaderView::section:first {{ border-top-left-radius: 7px; }}
+    QHeaderView::section:last {{ border-top-right-radius: 7px; }}
+    QHeaderView::section:only-one {{ border-top-left-radius: 7px; border-top-right-radius: 7px; }}
     QTableCornerButton::section {{ background: {c.surface}; border: none; }}
+    QLineEdit, QComboBox, QAbstractSpinBox {{ background: {c.surface}; color: {c.text};
+        border: 1px solid {c.control}; border-radius: 5px; padding: 3px 7px; min-height: 18px;
+        selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
+    QLineEdit:focus, QComboBox:focus, QAbstractSpinBox:focus {{ border-color: {c.accent};
+        outline: none; }}
+    QLineEdit:disabled, QComboBox:disabled, QAbstractSpinBox:disabled {{ color: {c.muted};
+        border-color: {c.border}; background: {c.window}; }}
+    QComboBox {{ padding-right: 22px; }}
+    QComboBox::drop-down {{ border: none; width: 22px; }}
+    QComboBox::down-arrow {{ image: url({icons}/down-{name}.svg); width: 12px; height: 12px; }}
+    QComboBox QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.control};
+        selection-background-color: {c.accent_soft}; selection-color: {c.text}; outline: none; }}
+    QAbstractSpinBox {{ padding-right: 20px; }}
+    QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ border: none; width: 18px;
+        background: transparent; }}
+    QAbstractSpinBox::up-arrow {{ image: url({icons}/up-{name}.svg); width: 12px; height: 12px; }}
+    QAbstractSpinBox::down-arrow {{ image: url({icons}/down-{name}.svg); width: 12px;
+        height: 12px; }}
+    QAbstractSpinBox QLineEdit {{ border: none; background: transparent; padding: 0;
+        min-height: 0; }}
+    QCheckBox {{ spacing: 7px; }}
+    QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.control};
+        border-radius: 4px; background: {c.surface}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+        image: url({icons}/check-{name}.svg); }}
+    QCheckBox::indicator:focus {{ border: 2px solid {c.accent}; width: 12px; height: 12px; }}
+    QCheckBox::indicator:disabled {{ border-color: {c.border}; }}
     QScrollArea {{ border: none; background: transparent; }}
     QScrollArea > QWidget > QWidget {{ background: transparent; }}
     QScrollBar:vertical {{ background: transparent; width: 12px; margin: 0; }}

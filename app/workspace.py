@@ -106,6 +106,8 @@ class Workspace(QWidget):
         page = self.pages[step]
         if isinstance(page, CuratePage):
             page.focus_grid()
+        else:
+            page.setFocus()
 
     @property
     def step(self) -> Step:

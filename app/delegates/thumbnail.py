@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, Qt
 from PySide6.QtCore import QSize as Size
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from app.models.roles import CAPTION_ROLE, CURATION_ROLE, KIND_ROLE, PATH_ROLE, CellKind
@@ -15,8 +15,7 @@ from app.thumbnails import ThumbnailLoader
 from dafusion_core.domain.records import Curation
 
 MARGIN = 5
-CAPTION_HEIGHT = 18
-RADIUS = 6.0
+RADIUS = 6
 PREPARED_BYTES = 64 * 2**20
 
 
@@ -34,8 +33,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
 
     def cell_size(self) -> Size:
         """Width and height of every cell."""
-        extra = CAPTION_HEIGHT if self.has_captions else 0
-        return Size(self.size + 2 * MARGIN, self.size + 2 * MARGIN + extra)
+        return Size(self.size + 2 * MARGIN, self.size + 2 * MARGIN)
 
     def sizeHint(
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -66,11 +64,11 @@ class ThumbnailDelegate(QStyledItemDelegate):
             painter.setBrush(QColor(theme.colors.accent_soft))
             painter.drawRoundedRect(QRectF(cell).adjusted(1, 1, -1, -1), RADIUS + 2, RADIUS + 2)
         frame = cell.adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
-        if self.has_captions:
-            frame.setHeight(frame.height() - CAPTION_HEIGHT)
-            self._paint_caption(painter, cell, frame, index.data(CAPTION_ROLE))
         curation = index.data(CURATION_ROLE)  # Qt hands the word back, not the enum's member
         area = self._paint_picture(painter, frame, index, kind, curation)
+        caption = index.data(CAPTION_ROLE) if self.has_captions else None
+        if caption:
+            self._paint_caption(painter, area, caption)
         if curation == Curation.KEPT:
             paint_badge(painter, area, is_kept=True)
         elif curation == Curation.REJECTED:
@@ -146,18 +144,24 @@ class ThumbnailDelegate(QStyledItemDelegate):
             self._prepared_bytes -= 4 * old.width() * old.height()
         return made
 
-    def _paint_caption(
-        self, painter: QPainter, cell: QRect, frame: QRect, caption: str | None
-    ) -> None:
-        if not caption:
-            return
-        painter.setPen(QColor(theme.colors.muted))
-        painter.setFont(scaled_font(painter.font(), 0.85))
-        box = QRect(
-            cell.left() + MARGIN, frame.bottom() + 2, cell.width() - 2 * MARGIN, CAPTION_HEIGHT
+    def _paint_caption(self, painter: QPainter, area: QRectF, caption: str) -> None:
+        """On a strip over the foot of the picture, readable on any picture."""
+        font = scaled_font(painter.font(), 0.85)
+        metrics = QFontMetrics(font)
+        text = metrics.elidedText(
+            caption, Qt.TextElideMode.ElideMiddle, round(area.width()) - 2 * RADIUS
         )
-        text = painter.fontMetrics().elidedText(caption, Qt.TextElideMode.ElideMiddle, box.width())
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        strip = QRectF(area)
+        strip.setTop(area.bottom() - metrics.height() - 6)
+        clip = QPainterPath()
+        clip.addRoundedRect(area, RADIUS, RADIUS)
+        painter.save()
+        painter.setClipPath(clip)
+        painter.fillRect(strip, QColor(16, 18, 22, 170))
+        painter.setPen(QColor("#ffffff"))
+        painter.setFont(font)
+        painter.drawText(strip, Qt.AlignmentFlag.AlignCenter, text)
+        painter.restore()
 
 
 def fitted(pixmap: QPixmap, frame: QRectF) -> QRectF:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
-    QFormLayout,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from app.session import Session
-from app.widgets.parts import button, heading, label, row
+from app.widgets.parts import button, form, heading, label, row
 from dafusion_core.domain.changes import ProjectChanges
 
 
@@ -34,11 +33,12 @@ class SplitDialog(QDialog):
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed divides the same images in the same way.")
-        form = QFormLayout()
-        form.addRow("Test images", self.test)
-        form.addRow("Validation images", self.validation)
-        form.addRow(self.few, self.shots)
-        form.addRow("Seed", self.seed)
+        fields = form(
+            ("Test images", self.test),
+            ("Validation images", self.validation),
+            (self.few, self.shots),
+            ("Seed", self.seed),
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
@@ -52,7 +52,7 @@ class SplitDialog(QDialog):
                 wrap=True,
             )
         )
-        layout.addLayout(form)
+        layout.addLayout(fields)
         layout.addLayout(
             row(None, button("Cancel", self.reject), button("Divide", self._divide, "primary"))
         )

@@ -61,7 +61,7 @@ class IntervalChart(QWidget):
         names = QFontMetrics(self.font())
         left = min(170, max(names.horizontalAdvance(arm.name) for arm in self._arms) + 14)
         reach = self._reach()
-        area = QRectF(left, 2, self.width() - left - 24, ROW * len(self._arms))
+        area = QRectF(left, 2, self.width() - left - 48, ROW * len(self._arms))
 
         def x(value: float) -> float:
             return area.center().x() + value / reach * area.width() / 2
@@ -75,7 +75,7 @@ class IntervalChart(QWidget):
             painter.drawLine(QPointF(x(value), area.top()), QPointF(x(value), area.bottom()))
             painter.setPen(QColor(colors.muted))
             box = QRectF(x(value) - 60, area.bottom() + 3, 120, AXIS - 4)
-            text = "0" if value == 0 else f"{points(value)} points"
+            text = "0" if value == 0 else f"{points(value)[:-2]} points"
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, text)
         painter.setFont(self.font())
         for number, arm in enumerate(self._arms):

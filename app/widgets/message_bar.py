@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.theme import theme
 from app.widgets.parts import button, label, row
+
+INFO_MS = 12_000
 
 Choice = tuple[str, Callable[[], Any]]
 
@@ -94,10 +97,17 @@ class MessageBar(QWidget):
         message = Message(key, kind, text, choices, details, self)
         self.messages[key] = message
         self._layout.addWidget(message)
+        if kind == "info" and not choices:
+            # Good news need not be closed by hand.
+            QTimer.singleShot(INFO_MS, message, partial(self._fade, message))
         while len(self.messages) > self.MAX:
             self.remove(next(iter(self.messages)))
         self.show()
         return message
+
+    def _fade(self, message: Message) -> None:
+        if self.messages.get(message.key) is message:
+            self.remove(message.key)
 
     def remove(self, key: str) -> None:
         """Take a line away."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -108,6 +110,45 @@ def card(*items: QWidget | QHBoxLayout | int | None, spacing: int = 8) -> QFrame
     layout.setContentsMargins(16, 14, 16, 14)
     made.setLayout(layout)
     return made
+
+
+class _WheelGuard(QObject):
+    """Scrolling over a page must not change the numbers it passes."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Let the wheel through to the page unless the field has the focus."""
+        if (
+            event.type() == QEvent.Type.Wheel
+            and isinstance(watched, QWidget)
+            and not watched.hasFocus()
+        ):
+            event.ignore()
+            return True
+        return False
+
+
+def form(*lines: tuple[str | QWidget, QWidget]) -> QFormLayout:
+    """Names at the left, fields at the right, on one middle line."""
+    made = QFormLayout()
+    made.setContentsMargins(0, 0, 0, 0)
+    made.setHorizontalSpacing(14)
+    made.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    for name, field in lines:
+        shown = label(name) if isinstance(name, str) else name
+        shown.setMinimumHeight(field.sizeHint().height())
+        edit = field.lineEdit() if isinstance(field, QAbstractSpinBox) else None
+        if edit is not None:
+            edit.setTextMargins(5, 0, 0, 0)  # the style sheet's padding does not reach it
+        made.addRow(shown, field)
+    return made
+
+
+def guard_wheel(*fields: QWidget) -> None:
+    """Make fields take the mouse wheel only while they have the focus."""
+    for field in fields:
+        field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        field.installEventFilter(_WheelGuard(field))
 
 
 class EmptyState(QWidget):

@@ -14,7 +14,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QWidget
 
-from app.delegates.thumbnail import ThumbnailDelegate
+from app.delegates.thumbnail import MARGIN, ThumbnailDelegate
 from app.models.grid_proxy import GridProxyModel
 from app.theme import theme
 from app.thumbnails import ThumbnailLoader
@@ -65,15 +65,11 @@ class FoldedGrid(PictureGrid):
         self, source: QAbstractItemModel, loader: ThumbnailLoader, parent: QWidget | None = None
     ) -> None:
         super().__init__(loader, parent)
+        #: Pictures are at least this large; what is left of the width is shared among them.
+        self.wanted_size = 112
         self.folded = GridProxyModel(source, 4, self)
         self.setModel(self.folded)
         self._anchor = -1
-
-    def set_picture_size(self, size: int) -> None:
-        """Also fold anew."""
-        super().set_picture_size(size)
-        if hasattr(self, "folded"):
-            self._fold()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """As many columns as fit."""
@@ -81,11 +77,15 @@ class FoldedGrid(PictureGrid):
         self._fold()
 
     def _fold(self) -> None:
-        columns = max(1, self.viewport().width() // self.thumbnails.cell_size().width())
-        if columns == self.folded.columns:
-            return
+        width = self.viewport().width()
+        columns = max(1, width // (self.wanted_size + 2 * MARGIN))
         here = self.folded.place(self.currentIndex())
         top = self.folded.place(self.indexAt(self.viewport().rect().topLeft()))
+        size = max(self.wanted_size // 2, width // columns - 2 * MARGIN)
+        if size != self.thumbnails.size:
+            self.set_picture_size(size)
+        if columns == self.folded.columns:
+            return
         self.folded.set_columns(columns)
         if top >= 0:
             self.scrollTo(self.folded.cell(top), QAbstractItemView.ScrollHint.PositionAtTop)

@@ -14,8 +14,10 @@ class PlainTable(QTableWidget):
     def __init__(self, columns: Sequence[str], numbers: Iterable[int] = ()) -> None:
         super().__init__(0, len(columns))
         self._numbers: set[int] = set()
+        self.setObjectName("plain")
         self.verticalHeader().hide()
         self.setShowGrid(False)
+        self.setWordWrap(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)

@@ -26,6 +26,7 @@ class StepButton(QAbstractButton):
         self._number = number
         self.setText(STEP_TITLES[step])
         self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.show_status(self.status)
 

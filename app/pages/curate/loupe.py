@@ -73,14 +73,14 @@ class Loupe(QWidget):
         painter.end()
 
     def _paint_pair(self, painter: QPainter) -> None:
-        whole = QRectF(self.rect()).adjusted(GAP, GAP, -GAP, -GAP)
+        whole = QRectF(self.rect()).adjusted(GAP, GAP / 2, -GAP, -GAP / 2)
         frame = QRectF(whole.left(), whole.top(), (whole.width() - GAP) / 2, whole.height() - LINE)
         cell = self._model.cell(self._index)
         source = self._model.source(self._index)
         if cell is None:
             frame.setWidth(whole.width())
-        self._paint(painter, frame, self._model.source_path(self._index))
-        self._caption(painter, frame, f"Photo, {source.label}" if source else "Photo")
+        area = self._paint(painter, frame, self._model.source_path(self._index))
+        self._caption(painter, area, f"Photo: {source.label}" if source else "Photo")
         if cell is None or cell.synthetic_id is None:
             return
         frame = frame.translated(frame.width() + GAP, 0)
@@ -88,7 +88,7 @@ class Loupe(QWidget):
         if cell.curation in (Curation.KEPT, Curation.REJECTED):
             paint_badge(painter, area, is_kept=cell.curation is Curation.KEPT)
         state = CURATION_NAMES[cell.curation or Curation.UNDECIDED]
-        self._caption(painter, frame, f"t0 {cell.t0:g}, {t0_words(cell.t0)}: {state}")
+        self._caption(painter, area, f"t0 {cell.t0:g}, {t0_words(cell.t0)}: {state}")
 
     def _paint(self, painter: QPainter, frame: QRectF, path: str) -> QRectF:
         # The thumbnail stands in until the whole picture has been read.
@@ -101,8 +101,8 @@ class Loupe(QWidget):
         painter.drawPixmap(area, pixmap, QRectF(pixmap.rect()))
         return area
 
-    def _caption(self, painter: QPainter, frame: QRectF, text: str) -> None:
+    def _caption(self, painter: QPainter, area: QRectF, text: str) -> None:
         painter.setPen(QColor(theme.colors.text))
         painter.setFont(scaled_font(self.font(), 1.0))
-        box = QRectF(frame.left(), frame.bottom() + 4, frame.width(), LINE - 4)
+        box = QRectF(area.left(), area.bottom() + 4, area.width(), LINE - 4)
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)

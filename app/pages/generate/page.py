@@ -6,7 +6,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QLineEdit,
     QScrollArea,
     QSpinBox,
@@ -19,7 +18,7 @@ from app.plans import GenerateChoices, queue_generation
 from app.session import Session
 from app.text import count, t0_words
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, card, heading, label
+from app.widgets.parts import EmptyState, action_button, card, form, guard_wheel, heading, label
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part
 
@@ -62,6 +61,7 @@ class GeneratePage(Page):
         self.steps.setValue(start.steps)
         self.prompt = QLineEdit(start.prompt)
         self.summary = label("", wrap=True)
+        guard_wheel(self.draw, self.variants, self.guidance, self.steps)
         self.set_pages(
             self._make_form(),
             EmptyState(
@@ -73,9 +73,6 @@ class GeneratePage(Page):
         actions.bind("generate", self.start)
 
     def _make_form(self) -> QWidget:
-        far = QVBoxLayout()
-        for box in self.t0_boxes.values():
-            far.addWidget(box)
         distance = card(
             heading("How far from the photo", 1.1),
             label(
@@ -85,20 +82,16 @@ class GeneratePage(Page):
             ),
             *self.t0_boxes.values(),
         )
-        numbers = QFormLayout()
-        numbers.addRow("Take", self.draw)
-        numbers.addRow("Pictures per photo", self.variants)
         amount = QWidget()
-        amount.setLayout(numbers)
-        how = QFormLayout()
-        how.addRow("Prompt", self.prompt)
-        how.addRow("Guidance", self.guidance)
-        how.addRow("Denoising steps", self.steps)
+        amount.setLayout(form(("Take", self.draw), ("Pictures per photo", self.variants)))
         advanced = QWidget()
-        advanced.setLayout(how)
-        for layout in (numbers, how):
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        advanced.setLayout(
+            form(
+                ("Prompt", self.prompt),
+                ("Guidance", self.guidance),
+                ("Denoising steps", self.steps),
+            )
+        )
         inner = QWidget()
         inner.setMaximumWidth(720)
         stack = QVBoxLayout(inner)

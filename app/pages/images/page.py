@@ -7,11 +7,8 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QListWidget,
     QSplitter,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -24,6 +21,7 @@ from app.widgets.drop_zone import DropZone
 from app.widgets.page import Page
 from app.widgets.parts import EmptyState, action_button, button, label, row
 from app.widgets.picture_grid import FoldedGrid
+from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part
 
@@ -61,7 +59,7 @@ class ImagesPage(Page):
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(side)
         splitter.addWidget(self.grid)
-        splitter.setSizes([300, 700])
+        splitter.setSizes([280, 720])
         splitter.setStretchFactor(1, 1)
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -87,20 +85,10 @@ class ImagesPage(Page):
     def _on_dropped(self, path: Path) -> None:
         self._actions.import_from(path)
 
-    def _make_table(self) -> QTableWidget:
-        table = QTableWidget(0, 4)
-        table.setHorizontalHeaderLabels(["Class", "All", "Train", "Test"])
-        table.verticalHeader().hide()
-        table.setShowGrid(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    def _make_table(self) -> PlainTable:
+        table = PlainTable(["Class", "All", "Train", "Test"], (1, 2, 3))
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        table.setMinimumWidth(250)
+        table.setMinimumWidth(230)
         table.itemSelectionChanged.connect(self._show_class)
         table.setAccessibleName("Classes")
         return table
@@ -138,16 +126,11 @@ class ImagesPage(Page):
         table = self.classes
         chosen = table.currentRow()
         table.blockSignals(True)
-        table.setRowCount(len(rows))
-        for number, (name, counts) in enumerate(rows):
-            cells = [name, *(f"{value:,}" for value in counts)]
-            for place, text in enumerate(cells):
-                shown = text if place < 2 or has_split else "–"
-                item = QTableWidgetItem(shown)
-                if place:
-                    right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    item.setTextAlignment(right)
-                table.setItem(number, place, item)
+        texts = [
+            [name, f"{counts[0]:,}", *(f"{n:,}" if has_split else "–" for n in counts[1:])]
+            for name, counts in rows
+        ]
+        table.fill(texts, [name for name, _counts in rows])
         table.selectRow(chosen if 0 <= chosen < len(rows) else 0)
         table.blockSignals(False)
 

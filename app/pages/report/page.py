@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QScrollArea, QVBoxLayout, QWidget
 
 from app.actions import Actions
 from app.delegates.thumbnail import paint_mark
@@ -84,7 +84,7 @@ class ReportPage(Page):
         self.mark = FindingMark()
         self.headline = heading("", 1.5)
         self.sentence = label("", wrap=True, select=True)
-        self.stale = label("", "error", wrap=True)
+        self.stale = label("", "error")
         self.chart = IntervalChart()
         self.arms = PlainTable(
             ["Way of training", "Mean accuracy", "Difference", "Interval", "Best epoch"],
@@ -124,7 +124,6 @@ class ReportPage(Page):
         stack.addWidget(self.classes)
         stack.addWidget(self.notes)
         stack.addStretch(1)
-        self.stale.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(inner)
@@ -151,7 +150,7 @@ class ReportPage(Page):
         status = derive_states(gather_facts(self.project))[Step.REPORT]
         is_newest = self.choice.currentIndex() <= 0
         is_stale = status.state is StepState.STALE and is_newest
-        self.stale.setText("Choices were changed after this training." if is_stale else "")
+        self.stale.setText(f"Out of date: {status.note}." if is_stale else "")
         self.stale.setVisible(is_stale)
         self.again.setVisible(is_stale)
 

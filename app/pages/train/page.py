@@ -5,7 +5,6 @@ from __future__ import annotations
 from PySide6.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QSpinBox,
     QVBoxLayout,
@@ -18,7 +17,7 @@ from app.session import Session
 from app.steps import newest
 from app.widgets.curves import Curves
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, card, heading, label
+from app.widgets.parts import EmptyState, action_button, card, form, guard_wheel, heading, label
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import TrainingRun
@@ -51,16 +50,18 @@ class TrainPage(Page):
         self.epochs = QSpinBox()
         self.epochs.setRange(1, 1000)
         self.epochs.setValue(start.epochs)
+        guard_wheel(self.alpha, self.seeds, self.epochs)
         self.only_kept = QCheckBox("Only pictures that were kept")
         self.only_kept.setToolTip("Otherwise everything that was not rejected trains.")
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("Share of synthetic images (α)", self.alpha)
-        form.addRow("Repetitions (seeds)", self.seeds)
-        form.addRow("Epochs", self.epochs)
-        form.addRow("", self.only_kept)
         fields = QWidget()
-        fields.setLayout(form)
+        fields.setLayout(
+            form(
+                ("Share of synthetic images (α)", self.alpha),
+                ("Repetitions (seeds)", self.seeds),
+                ("Epochs", self.epochs),
+                ("", self.only_kept),
+            )
+        )
         self.table = PlainTable(
             ["Way of training", "Seed", "Test accuracy", "Best epoch"], (1, 2, 3)
         )
@@ -104,6 +105,8 @@ class TrainPage(Page):
         job = newest(jobs, "train")
         self.show_content(newest(jobs, "generate") is not None)
         runs = self.project.runs(job.id) if job else []
+        order = [arm["name"] for arm in job.spec["arms"]] if job else []
+        runs.sort(key=lambda run: (order.index(run.arm), run.seed))
         self.table.fill([_row(run) for run in runs])
         self.curves.show_lines([(run.arm, _curve(run)) for run in runs])
         if job is None:
