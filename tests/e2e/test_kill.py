@@ -1,4 +1,8 @@
-"""kill -9 at random moments of a generation: nothing is lost, nothing is made twice."""
+"""kill -9 at random moments of a generation: nothing is lost, nothing is made twice.
+
+Once with quick methods, so that many moments can be tried, and once with `dafusion worker` and
+the bundled model. DAFUSION_TEST_MOMENTS says how many moments of each the slow tests try.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,29 +24,64 @@ import pytest
 
 import dafusion_core as df
 from dafusion_core.domain.records import JobState
-from tests.e2e.projects import contents, make_project, plan_generation, start_driver
+from dafusion_core.resources import resource_path
+from tests.e2e.projects import ROOT, contents, make_project, plan_generation, start_driver
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a POSIX thing")
 
 VICTIMS = ("worker", "program", "both")
+MOMENTS = int(os.environ.get("DAFUSION_TEST_MOMENTS", "0"))
+Start = Callable[[Path], subprocess.Popen[bytes]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A closed project whose queue holds one generation of 60 images, how to start the program
+    that works on it, and what it makes when nobody disturbs it."""
+
+    path: Path
+    start: Start
+    expected: dict[str, str]
+
+
+def play_undisturbed(path: Path, folder: Path, start: Start) -> Scene:
+    copy = copy_project(path, folder)
+    assert start(copy).wait(300) == 0
+    with df.open(copy) as project:
+        return Scene(path, start, contents(project))
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A closed project whose queue holds one generation of 60 images."""
-    folder = tmp_path_factory.mktemp("planned")
-    with make_project(folder) as project:
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """Methods without torch."""
+    with make_project(tmp_path_factory.mktemp("planned")) as project:
         plan_generation(project)
-        return project.path
+
+    def start(path: Path) -> subprocess.Popen[bytes]:
+        return start_driver(path, DAFUSION_TEST_STEP_S="0.01")
+
+    return play_undisturbed(project.path, tmp_path_factory.mktemp("undisturbed"), start)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(planned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a run that nobody disturbs makes."""
-    path = copy_project(planned, tmp_path_factory.mktemp("undisturbed"))
-    assert start_driver(path).wait(60) == 0
-    with df.open(path) as project:
-        return contents(project)
+def real(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """The command line, the engine and the bundled model."""
+    with df.create(tmp_path_factory.mktemp("planned") / "weeds") as project:
+        project.import_folder(resource_path("sample"))
+        project.make_split(shots=5)
+        job = project.generate(t0_set=(0.25, 0.5, 1.0), variants=1, steps=8, batch_size=4)
+        assert job.total == 60
+
+    def start(path: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dafusion_core", "worker", "--project", str(path)],
+            cwd=ROOT,
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    return play_undisturbed(project.path, tmp_path_factory.mktemp("undisturbed"), start)
 
 
 def copy_project(path: Path, folder: Path) -> Path:
@@ -60,7 +102,7 @@ def wait_until_done(path: Path, count: int) -> None:
     """Wait until `count` images are recorded, whatever the speed of the machine."""
     reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while reader.execute("SELECT sum(done) FROM job").fetchone()[0] < count:
             assert time.monotonic() < deadline
             time.sleep(0.002)
@@ -78,27 +120,29 @@ def kill(driver: subprocess.Popen[bytes], victim: str) -> None:
                 worker.send_signal(signal.SIGKILL)
 
 
-def check_one_kill(
-    planned: Path, expected: dict[str, str], folder: Path, victim: str, moments: random.Random
-) -> None:
+def check_one_kill(scene: Scene, folder: Path, victim: str, moments: random.Random) -> None:
     """Kill a run somewhere between its start and its last image, resume it, and compare."""
-    path = copy_project(planned, folder)
-    driver = start_driver(path, DAFUSION_TEST_STEP_S="0.01")
-    wait_until_done(path, moments.randrange(60))
-    time.sleep(moments.uniform(0, 0.05))
-    kill(driver, victim)
-    driver.wait(60)
+    path = copy_project(scene.path, folder)
+    driver = scene.start(path)
+    try:
+        wait_until_done(path, moments.randrange(60))
+        time.sleep(moments.uniform(0, 0.05))
+        kill(driver, victim)
+        driver.wait(300)
+    finally:
+        driver.kill()
+        driver.wait()
     with df.open(path) as project:
         assert project.file.db.value("PRAGMA integrity_check") == "ok"
         (job,) = project.jobs()
         # A worker that outlived its program may have finished just before it left.
         assert job.state in (JobState.QUEUED, JobState.INTERRUPTED, JobState.SUCCEEDED)
         assert len(contents(project)) == job.done
-    assert start_driver(path).wait(60) == 0
+    assert scene.start(path).wait(300) == 0
     with df.open(path) as project:
         assert project.file.db.value("PRAGMA integrity_check") == "ok"
-        assert contents(project) == expected
-        assert len(expected) == 60
+        assert contents(project) == scene.expected
+        assert len(scene.expected) == 60
         assert [job.state for job in project.jobs()] == [JobState.SUCCEEDED]
         stored = {p.name for p in project.files.glob("objects/*/*")}
         named = {Path(i.path).name for i in project.synthetic(project.synthetic_ids())}
@@ -107,16 +151,23 @@ def check_one_kill(
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_killed_at_a_random_moment(
-    planned: Path, undisturbed: dict[str, str], tmp_path: Path, victim: str
-) -> None:
-    check_one_kill(planned, undisturbed, tmp_path, victim, random.Random())
+def test_killed_at_a_random_moment(quick: Scene, tmp_path: Path, victim: str) -> None:
+    check_one_kill(quick, tmp_path, victim, random.Random())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(30))
+@pytest.mark.parametrize("number", range(MOMENTS or 30))
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_killed_at_thirty_random_moments(
-    planned: Path, undisturbed: dict[str, str], tmp_path: Path, victim: str, number: int
+    quick: Scene, tmp_path: Path, victim: str, number: int
 ) -> None:
-    check_one_kill(planned, undisturbed, tmp_path, victim, random.Random(f"{victim} {number}"))
+    check_one_kill(quick, tmp_path, victim, random.Random(f"{victim} {number}"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(MOMENTS or 1))
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_the_real_program_killed_at_random_moments(
+    real: Scene, tmp_path: Path, victim: str, number: int
+) -> None:
+    check_one_kill(real, tmp_path, victim, random.Random(f"{victim} {number}"))
