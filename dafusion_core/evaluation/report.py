@@ -1,0 +1,379 @@
+"""The report: one HTML file that needs nothing else, to keep, print or send.
+
+It holds no scripts and loads nothing; pictures are inside as small JPEGs. It follows the reader's
+light or dark setting.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from dafusion_core.domain.errors import BadImage, UserError, translate_os_error
+from dafusion_core.domain.records import Curation, ImportProblem, Part
+from dafusion_core.evaluation.html import (
+    TONES,
+    Cell,
+    Raw,
+    draw_differences,
+    escape,
+    page,
+    paragraph,
+    section,
+    table,
+)
+from dafusion_core.evaluation.verdict import Verdict, paper_text, percent, points
+
+__all__ = [
+    "ClassCounts",
+    "Example",
+    "ExampleImage",
+    "ReportData",
+    "SettingsBlock",
+    "SyntheticCounts",
+    "Thumbnailer",
+    "render_report",
+    "write_report",
+]
+
+#: (path, size) → RGB picture that fits into size×size pixels; raises BadImage or OSError.
+Thumbnailer = Callable[[Path, int], Image.Image]
+
+_PICTURE_PIXELS = 224  # twice the size shown, for screens with fine pixels
+_MOST_PROBLEMS = 200
+_MOST_CONFUSION = 24  # classes; wider matrices do not fit on a page
+
+_PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST, Part.UNUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCounts:
+    """Real images of one class per part of the split."""
+
+    label: str
+    parts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticCounts:
+    """Synthetic images of one class at one t0, by human decision."""
+
+    label: str
+    t0: float
+    kept: int = 0
+    rejected: int = 0
+    undecided: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleImage:
+    """A synthetic image to show."""
+
+    path: Path
+    t0: float
+    curation: Curation = Curation.UNDECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A source image with some of its synthetic images."""
+
+    label: str
+    source: Path
+    synthetics: tuple[ExampleImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsBlock:
+    """A titled list of (name, value), for example the spec of one job."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything the report shows. Empty parts are left out of the page.
+
+    `method`: sentences (see `describe_method`); `hashes`: (what, SHA-256 or other identity);
+    `versions`: (program or package, version); `created_at`: a date for people.
+    """
+
+    project: str
+    created_at: str
+    method: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    real: tuple[ClassCounts, ...] = ()
+    synthetic: tuple[SyntheticCounts, ...] = ()
+    examples: tuple[Example, ...] = ()
+    settings: tuple[SettingsBlock, ...] = ()
+    hashes: tuple[tuple[str, str], ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    problems: tuple[ImportProblem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def write_report(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> Path:
+    """Write the report to `path`, replacing an earlier one only when the new one is whole.
+
+    `thumbnail` makes the small pictures; one that fails is shown as a gap. Raises UserError when
+    `path` is a folder and EnvironmentProblem (DiskFull…) when it cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"“{path}” is a folder.", "Give the name of a file, such as report.html.")
+    text = render_report(data, thumbnail)
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise translate_os_error(error, f"writing the report {path}") from error
+    return path
+
+
+def render_report(data: ReportData, thumbnail: Thumbnailer) -> str:
+    """The report as the text of an HTML page."""
+    parts = [*_findings(data), *_method(data), *_accuracies(data), *_counts(data)]
+    parts += [*_examples(data.examples, thumbnail), *_details(data), *_problems(data.problems)]
+    lead = f"Report of {data.created_at}" if data.created_at else ""
+    return page(data.project, lead, parts)
+
+
+def _findings(data: ReportData) -> Iterator[str]:
+    verdict = data.verdict
+    if verdict is None:
+        text = "No comparison has been made yet."
+        yield section("Did it help?", paragraph(text))
+        return
+    body = [
+        f'<p class="finding {TONES.get(arm.finding, "open")}">{escape(arm.sentence)}</p>'
+        for arm in verdict.arms
+    ]
+    body.append(draw_differences(verdict))
+    body += [paragraph(note, "note") for note in (*verdict.notes, *data.notes)]
+    yield section("Did it help?", *body)
+
+
+def _method(data: ReportData) -> Iterator[str]:
+    if data.method:
+        yield section("What was done", *(paragraph(sentence) for sentence in data.method))
+
+
+def _accuracies(data: ReportData) -> Iterator[str]:
+    verdict = data.verdict
+    if verdict is None:
+        return
+    seeds = sorted({seed for scores in verdict.scores for seed in scores.seeds})
+    rows: list[list[Cell]] = []
+    for scores in verdict.scores:
+        of_seed = dict(zip(scores.seeds, scores.accuracies, strict=True))
+        found = next((arm for arm in verdict.arms if arm.name == scores.name), None)
+        rows.append(
+            [
+                scores.name,
+                *(percent(of_seed.get(seed)) for seed in seeds),
+                percent(scores.mean),
+                points(found.difference) if found else "baseline",
+                f"{points(found.low)} to {points(found.high)}"
+                if found and found.low is not None
+                else "–",
+                paper_text(scores.paper),
+                f"{scores.calibration_error:.3f}",
+            ]
+        )
+    head = ["Arm", *(f"seed {seed}" for seed in seeds), "mean", "difference, points"]
+    head += [
+        f"{100 * verdict.confidence:g} % interval",
+        "best epoch, 68 % interval*",
+        "calibration error",
+    ]
+    yield section(
+        "Accuracy by arm and seed",
+        paragraph(
+            "Mean per-class accuracy on all test images after the last epoch.", "under-title"
+        ),
+        table(head, rows),
+        paragraph(
+            "* As the DA-Fusion paper counts: the best epoch, chosen on the very images it is "
+            "scored on, so too high; only for comparison with published numbers. (Here every run "
+            "takes its own best epoch, the paper one for all seeds.)",
+            "note",
+        ),
+    )
+    names = [scores.name for scores in verdict.scores]
+    differences = {arm.name: arm.class_differences for arm in verdict.arms}
+    by_class: list[list[Cell]] = []
+    for i, label in enumerate(verdict.labels):
+        row: list[Cell] = [label, f"{verdict.test_images[i]:,}"]
+        for scores in verdict.scores:
+            text = percent(scores.per_class[i])
+            gain = differences.get(scores.name, (None,) * len(verdict.labels))[i]
+            row.append(text if gain is None else f"{text} ({points(gain)})")
+        by_class.append(row)
+    yield section(
+        "Accuracy by class",
+        paragraph("Mean over seeds; in brackets the difference in points.", "under-title"),
+        table(["Class", "test images", *names], by_class),
+        *_confusions(verdict),
+    )
+
+
+def _confusions(verdict: Verdict) -> Iterator[str]:
+    if len(verdict.labels) > _MOST_CONFUSION:
+        return
+    for scores in verdict.scores:
+        rows = [
+            [label, *(f"{count:,}" for count in counts)]
+            for label, counts in zip(verdict.labels, scores.confusion, strict=True)
+        ]
+        grid = table(["true class ↓ taken for →", *verdict.labels], rows)
+        title = f"What “{scores.name}” took for what (test images, all seeds)"
+        yield f"<details><summary>{escape(title)}</summary>{grid}</details>"
+
+
+def _counts(data: ReportData) -> Iterator[str]:
+    if data.real:
+        shown = [part for part in _PARTS if any(row.parts.get(part) for row in data.real)]
+        rows: list[list[Cell]] = [
+            [row.label, *(f"{row.parts.get(part, 0):,}" for part in shown)] for row in data.real
+        ]
+        totals = [sum(row.parts.get(part, 0) for row in data.real) for part in shown]
+        rows.append(["all classes", *(f"{total:,}" for total in totals)])
+        yield section("Real images", table(["Class", *shown], rows, has_total=True))
+    if data.synthetic:
+        strengths = sorted({row.t0 for row in data.synthetic})
+        labels = list(dict.fromkeys(row.label for row in data.synthetic))
+        cells = {(row.label, row.t0): row for row in data.synthetic}
+        rows = []
+        for label in labels:
+            found = [cells.get((label, t0)) for t0 in strengths]
+            rows.append([label, *(_curated(row) for row in found), _total(found)])
+        rows.append(
+            [
+                "all classes",
+                *(_total(cells.get((label, t0)) for label in labels) for t0 in strengths),
+                _total(data.synthetic),
+            ]
+        )
+        yield section(
+            "Synthetic images",
+            paragraph(
+                "Kept / rejected / undecided, by how far they are from the photo (t0: small values "
+                "stay close).",
+                "under-title",
+            ),
+            table(["Class", *(f"t0 = {t0:g}" for t0 in strengths), "all"], rows, has_total=True),
+        )
+
+
+def _curated(row: SyntheticCounts | None) -> str:
+    return f"{row.kept:,} / {row.rejected:,} / {row.undecided:,}" if row else "–"
+
+
+def _total(rows: Iterable[SyntheticCounts | None]) -> str:
+    found = [row for row in rows if row is not None]
+    return _curated(
+        SyntheticCounts(
+            "",
+            0,
+            sum(row.kept for row in found),
+            sum(row.rejected for row in found),
+            sum(row.undecided for row in found),
+        )
+    )
+
+
+def _examples(examples: Sequence[Example], thumbnail: Thumbnailer) -> Iterator[str]:
+    if not examples:
+        return
+    strengths = sorted({image.t0 for example in examples for image in example.synthetics})
+    rows: list[list[Cell]] = []
+    for example in examples:
+        row: list[Cell] = [
+            example.label,
+            Raw(_picture(example.source, f"photo, {example.label}", thumbnail)),
+        ]
+        for t0 in strengths:
+            images = [image for image in example.synthetics if image.t0 == t0]
+            row.append(
+                Raw(
+                    "".join(
+                        _picture(
+                            image.path,
+                            f"{example.label}, t0 = {t0:g}, {image.curation}",
+                            thumbnail,
+                            is_rejected=image.curation is Curation.REJECTED,
+                        )
+                        for image in images
+                    )
+                    or "–"
+                )
+            )
+        rows.append(row)
+    yield section(
+        "Examples",
+        paragraph(
+            "One photo per row, with synthetic images made from it. Rejected ones are crossed out.",
+            "under-title",
+        ),
+        table(["Class", "photo", *(f"t0 = {t0:g}" for t0 in strengths)], rows, "pictures"),
+    )
+
+
+def _picture(path: Path, text: str, thumbnail: Thumbnailer, is_rejected: bool = False) -> str:
+    try:
+        image = thumbnail(path, _PICTURE_PIXELS)
+    except (BadImage, OSError):
+        return f'<span class="gap">{escape(path.name)} cannot be read</span>'
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=82)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    mark = ' class="rejected"' if is_rejected else ""
+    note = escape(text)
+    return (
+        f'<span{mark}><img alt="{note}" title="{note}" src="data:image/jpeg;base64,{data}"></span>'
+    )
+
+
+def _details(data: ReportData) -> Iterator[str]:
+    blocks = []
+    for block in data.settings:
+        rows: list[list[Cell]] = [[name, value] for name, value in block.rows]
+        grid = table(["Setting", "value"], rows, "settings")
+        blocks.append(f"<details><summary>{escape(block.title)}</summary>{grid}</details>")
+    if blocks:
+        yield section("Settings and seeds", *blocks)
+    if data.hashes:
+        rows = [[name, Raw(f"<code>{escape(value)}</code>")] for name, value in data.hashes]
+        yield section("Fingerprints", table(["Of what", "hash"], rows, "settings"))
+    if data.versions:
+        rows = [[name, value] for name, value in data.versions]
+        yield section("Versions", table(["Program", "version"], rows, "settings"))
+
+
+def _problems(problems: Sequence[ImportProblem]) -> Iterator[str]:
+    if not problems:
+        return
+    rows: list[list[Cell]] = [
+        [problem.path, "left out" if problem.is_refused else "imported", problem.reason]
+        for problem in problems[:_MOST_PROBLEMS]
+    ]
+    refused = sum(problem.is_refused for problem in problems)
+    more = len(problems) - len(rows)
+    title = f"{refused:,} left out, {len(problems) - refused:,} imported with a warning"
+    rest = [paragraph(f"… and {more:,} more.", "note")] if more else []
+    grid = table(["File", "", "why"], rows, "settings")
+    yield section(
+        "Problems with files",
+        f"<details><summary>{escape(title)}</summary>{grid}</details>",
+        *rest,
+    )
