@@ -10,6 +10,8 @@ from typing import Any
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
 
+from app.plans import MAIN_TEXTS, MainVerb
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -19,7 +21,8 @@ class Situation:
     is_read_only: bool = False
     has_images: bool = False
     is_importing: bool = False
-    is_busy: bool = False  # jobs are running or queued
+    is_busy: bool = False  # the queue is being worked through
+    main: MainVerb = MainVerb.EVERYTHING
     has_pictures: bool = False  # synthetic ones
     has_verdict: bool = False
     undo_text: str | None = None
@@ -52,6 +55,11 @@ def _has_images(situation: Situation) -> bool:
 
 def _can_start(situation: Situation) -> bool:
     return _has_images(situation) and not situation.is_busy
+
+
+def _has_next(situation: Situation) -> bool:
+    is_something = situation.main not in (MainVerb.WORKING, MainVerb.NOTHING)
+    return _has_images(situation) and is_something
 
 
 def _curates(situation: Situation) -> bool:
@@ -94,7 +102,7 @@ ACTIONS = (
     ActionSpec("next_undecided", "Edit", "&Next undecided", ("N",), "", _curates),
     ActionSpec("previous_undecided", "Edit", "&Previous undecided", ("Shift+N",), "", _curates),
     ActionSpec("everything", "Run", "Do everything", ("Ctrl+Return", "Ctrl+Enter"),
-               "Divide the images, erase, learn, generate, train and compare.", _can_start),
+               "Divide the images, erase, learn, generate, train and compare.", _has_next),
     ActionSpec("split", "Run", "&Divide images…", (),
                "Make a new split into training and test images.", _has_images),
     ActionSpec("concepts", "Run", "Erase and &learn", (),
@@ -112,6 +120,8 @@ ACTIONS = (
     ActionSpec("shortcuts", "Help", "&Keyboard shortcuts", ("F1", "?"), ""),
     ActionSpec("about", "Help", "&About", (), ""),
 )  # fmt: skip
+
+_SPECS = {spec.key: spec for spec in ACTIONS}
 
 MENUS = ("File", "Edit", "Run", "View", "Help")
 
@@ -163,9 +173,12 @@ class Actions(QObject):
         """Enable what can be used now, and say what undo would take back."""
         for spec in ACTIONS:
             self._actions[spec.key].setEnabled(spec.when(situation))
-        for key, text in (("undo", situation.undo_text), ("redo", situation.redo_text)):
+        text, hint = MAIN_TEXTS[situation.main]
+        self._actions["everything"].setText(text)
+        self._actions["everything"].setToolTip(_tip(_SPECS["everything"], hint))
+        for key, what in (("undo", situation.undo_text), ("redo", situation.redo_text)):
             name = key.capitalize()
-            words = f"{name}: {text[:1].lower()}{text[1:]}" if text else name
+            words = f"{name}: {what[:1].lower()}{what[1:]}" if what else name
             self._actions[key].setText(f"&{words}")
 
 

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from app.steps import newest
+from app.steps import Facts, Step, StepState, StepStatus, has_unfinished, newest
 from dafusion_core.api.chain import AUGMENTED, BASELINE, ChainOptions
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import Arm
 
 DEFAULTS = ChainOptions()
+
+
+class MainVerb(StrEnum):
+    """What the one main button does, by what is there already."""
+
+    EVERYTHING = "everything"
+    RESUME = "resume"
+    CATCH_UP = "catch up"
+    WORKING = "working"
+    NOTHING = "nothing"
+
+
+MAIN_TEXTS = {
+    MainVerb.EVERYTHING: ("Do everything", "Every step with sensible settings, up to the verdict."),
+    MainVerb.RESUME: ("Resume", "Goes on with what is not finished; what is done is kept."),
+    MainVerb.CATCH_UP: ("Bring up to date", "Repeats only what is missing or out of date."),
+    MainVerb.WORKING: ("Working…", "Jobs at the right show how far it is."),
+    MainVerb.NOTHING: ("Up to date", "Every step is done. Repeat one from its own page."),
+}
+
+
+def main_verb(facts: Facts, states: Mapping[Step, StepStatus], is_queue_running: bool) -> MainVerb:
+    """What there is to do next."""
+    if is_queue_running and has_unfinished(facts.jobs):
+        return MainVerb.WORKING
+    if stopped_jobs(facts.jobs):
+        return MainVerb.RESUME
+    if all(newest(facts.jobs, kind) is None for kind in ("invert", "generate", "train")):
+        return MainVerb.EVERYTHING
+    made = (Step.CONCEPTS, Step.GENERATE, Step.TRAIN, Step.REPORT)
+    if all(states[step].state is StepState.DONE for step in made):
+        return MainVerb.NOTHING
+    return MainVerb.CATCH_UP
+
+
+def stopped_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """The newest of each kind that could go on: interrupted, failed, paused, never started."""
+    found = [newest(jobs, kind) for kind in ("erase", "invert", "generate", "train", "compare")]
+    resumable = (JobState.INTERRUPTED, JobState.FAILED, JobState.QUEUED)
+    return [job for job in found if job is not None and job.state in resumable]
+
+
+def queue_missing(project: Project, states: Mapping[Step, StepStatus]) -> None:
+    """Queue the first step that is not done and all after it."""
+    if states[Step.CONCEPTS].state is not StepState.DONE:
+        project.plan_chain(DEFAULTS)
+        return
+    if states[Step.GENERATE].state is not StepState.DONE:
+        queue_generation(project, GenerateChoices())
+    queue_training(project, TrainChoices())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +152,4 @@ def _usable(project: Project, kind: str) -> Job | None:
     split = project.current_split()
     usable = (JobState.SUCCEEDED, JobState.RUNNING, JobState.QUEUED)
     jobs = [job for job in project.jobs(usable) if split and job.spec.get("split_id") == split.id]
-    return newest(jobs, kind, JobState.SUCCEEDED) or newest(jobs, kind)
+    return newest(jobs, kind)

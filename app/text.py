@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dafusion_core.domain.records import Curation, Job, JobState, Part
 
-KIND_NAMES = {
-    "erase": "Erasure",
-    "invert": "Inversion",
-    "generate": "Generation",
-    "train": "Training",
-    "compare": "Comparison",
-}
+NARROW = "\u00a0"  # a number is not torn from its unit at the end of a line
+
 PART_NAMES = {
     Part.TRAIN: "training",
     Part.VALIDATION: "validation",
@@ -33,12 +28,12 @@ def duration(seconds: float) -> str:
     """A time span in one or two units: `40 s`, `3 min`, `2 h 10 min`."""
     whole = max(0, round(seconds))
     if whole < 60:
-        return f"{whole} s"
+        return f"{whole}{NARROW}s"
     minutes = round(whole / 60)
     if minutes < 60:
-        return f"{minutes} min"
+        return f"{minutes}{NARROW}min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours}{NARROW}h" + (f" {minutes}{NARROW}min" if minutes else "")
 
 
 def t0_words(t0: float) -> str:

@@ -53,7 +53,7 @@ LIGHT = Colors(
     window="#f4f5f7", surface="#ffffff", raised="#e9ecf1", border="#d4d9e1", text="#1b2028",
     muted="#5a6472", accent="#2456b8", on_accent="#ffffff", accent_soft="#dfe8fa",
     kept="#0b7a57", rejected="#bf3f16", running="#2456b8", stale="#8f6200",
-    placeholder="#e6e9ee", warning_soft="#fbf0d5", error_soft="#fbe3da", control="#868f9c",
+    placeholder="#e6e9ee", warning_soft="#fbf0d5", error_soft="#fbe3da", control="#7f8896",
 )  # fmt: skip
 DARK = Colors(
     window="#191b1f", surface="#22252a", raised="#2e3239", border="#3b4048", text="#e8eaed",

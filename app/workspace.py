@@ -14,15 +14,15 @@ from app.pages.generate.page import GeneratePage
 from app.pages.images.page import ImagesPage
 from app.pages.report.page import ReportPage
 from app.pages.train.page import TrainPage
+from app.plans import DEFAULTS, MAIN_TEXTS, MainVerb, main_verb, queue_missing, stopped_jobs
 from app.session import Session
-from app.steps import Facts, Step, StepState, StepStatus, derive_states, gather_facts
+from app.steps import Facts, Step, StepStatus, derive_states, gather_facts
 from app.steps import has_unfinished as jobs_unfinished
 from app.text import count
 from app.widgets.jobs_dock import JobsPanel
 from app.widgets.message_bar import MessageBar
 from app.widgets.page import Page
 from app.widgets.rail import Rail
-from dafusion_core.api.chain import ChainOptions
 from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Job, JobState
@@ -50,6 +50,7 @@ class Workspace(QWidget):
         self.actions_table = actions
         self.bar = bar
         self.states: dict[Step, StepStatus] = {}
+        self.main_verb = MainVerb.EVERYTHING
         self.rail = Rail(actions["everything"])
         self.pages: dict[Step, Page] = {
             Step.IMAGES: ImagesPage(session, actions),
@@ -90,7 +91,7 @@ class Workspace(QWidget):
         self.rail.chosen.connect(self.show_step)
         session.changes.changed.connect(self._on_changed)
         session.imported.connect(self._on_import_progress)
-        actions.bind("everything", self.do_everything)
+        actions.bind("everything", self.do_next)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
         self.show_step(Step.IMAGES)
@@ -130,6 +131,8 @@ class Workspace(QWidget):
         facts = gather_facts(project, self.session.imports.is_busy)
         self.states = derive_states(facts)
         self.rail.show_states(self.states)
+        self.main_verb = main_verb(facts, self.states, self.session.jobs.is_running)
+        self.rail.hint.setText(MAIN_TEXTS[self.main_verb][1])
         self.situation_changed.emit(self._situation(facts))
 
     def _situation(self, facts: Facts) -> Situation:
@@ -140,6 +143,7 @@ class Workspace(QWidget):
             has_images=facts.images > 0,
             is_importing=facts.is_importing,
             is_busy=jobs_unfinished(facts.jobs) and self.session.jobs.is_running,
+            main=self.main_verb,
             has_pictures=sum(facts.curation.values()) > 0,
             has_verdict=bool(facts.evaluations),
             undo_text=project.undo_text(),
@@ -154,11 +158,18 @@ class Workspace(QWidget):
 
     # Work ---------------------------------------------------------------------------------
 
-    def do_everything(self) -> None:
-        """Queue the whole path with the defaults and watch it."""
+    def do_next(self) -> None:
+        """What the main button says: queue the whole path, go on, or repeat what is stale."""
         project = self.session.project
-        self.session.run(lambda: project.plan_chain(ChainOptions()))
-        self.show_step(Step.CURATE)
+        self.bar.remove("resume")
+        if self.main_verb is MainVerb.RESUME:
+            self.session.resume([job.id for job in stopped_jobs(project.jobs())])
+        elif self.main_verb is MainVerb.CATCH_UP:
+            states = dict(self.states)
+            self.session.run(lambda: queue_missing(project, states))
+        elif self.main_verb is MainVerb.EVERYTHING:
+            self.session.run(lambda: project.plan_chain(DEFAULTS))
+            self.show_step(Step.CURATE)
 
     def import_folder(self, folder: Path) -> None:
         """Import in the background; the page fills when it is done."""
@@ -201,10 +212,6 @@ class Workspace(QWidget):
                 ("Not now", lambda: None),
             ],
         )
-
-    def wants_attention(self) -> bool:
-        """Whether a step failed."""
-        return any(status.state is StepState.FAILED for status in self.states.values())
 
 
 def unfinished_jobs(jobs: list[Job]) -> list[Job]:

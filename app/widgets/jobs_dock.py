@@ -10,7 +10,8 @@ from app.session import Session
 from app.widgets.job_card import JobCard
 from app.widgets.parts import button, heading, label, row
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.jobs.events import JobProgress
+from dafusion_core.jobs.events import JobProgress, JobStarted
+from dafusion_core.jobs.queue import has_work
 
 SHOWN = 30
 
@@ -47,6 +48,7 @@ class JobsPanel(QFrame):
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
+        self._scroll = scroll
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 14, 12, 10)
         layout.addLayout(row(heading("Jobs", 1.2), None, self.device))
@@ -65,10 +67,8 @@ class JobsPanel(QFrame):
         self.empty.setVisible(self.model.rowCount() == 0)
         self.device.setText(f"On {self.session.device_name}" if self.session.device_name else "")
         self.device.setVisible(bool(self.session.device_name))
-        waits = any(self.model.view(number).can_pause for number in range(self.model.rowCount()))
-        self.start_button.setVisible(
-            waits and not self.session.jobs.is_running and not self.session.is_read_only
-        )
+        is_resting = not self.session.jobs.is_running and not self.session.is_read_only
+        self.start_button.setVisible(is_resting and has_work(self.session.project.file.db))
 
     @Slot(object)
     def _on_changed(self, changes: ProjectChanges) -> None:
@@ -79,6 +79,8 @@ class JobsPanel(QFrame):
     def _on_event(self, event: object) -> None:
         if isinstance(event, JobProgress):
             self.model.note_progress(event)
+        elif isinstance(event, JobStarted) and event.job_id in self.cards:
+            self._scroll.ensureWidgetVisible(self.cards[event.job_id])
 
     @Slot()
     def _rebuild(self) -> None:

@@ -314,13 +314,13 @@ def test_painting_twenty_thousand_items_does_not_end_the_program(
     model = CurationGridModel(project)
     view = CurationGrid(model, loader)
     qtbot.addWidget(view)
-    view.resize(640, 480)
+    view.set_picture_size(24)
     model.show_job(job.id)
-    canvas = QImage(640, 480, QImage.Format.Format_RGB32)
+    canvas = QImage(view.thumbnails.cell_size(), QImage.Format.Format_RGB32)
     delegate = view.itemDelegate()
     painter = QPainter(canvas)
     option = QStyleOptionViewItem()
-    option.rect = canvas.rect().adjusted(0, 0, -500, -340)
+    option.rect = canvas.rect()
     cells = [model.index(row, column) for row in range(20) for column in range(5)]
     for _ in range(200):
         for index in cells:

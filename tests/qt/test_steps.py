@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.plans import MainVerb, main_verb, stopped_jobs
 from app.steps import Facts, Step, StepState, derive_states
 from dafusion_core.domain.records import Curation, Job, JobState, Split
 
@@ -94,3 +95,28 @@ def test_what_was_made_from_something_older_is_stale() -> None:
     moved = states(jobs=CHAIN, training_is_stale=True)
     assert moved[Step.TRAIN] is StepState.STALE
     assert moved[Step.REPORT] is StepState.STALE
+
+
+@pytest.mark.parametrize(
+    ("jobs", "is_running", "expected"),
+    [
+        ((), False, MainVerb.EVERYTHING),
+        (CHAIN, True, MainVerb.NOTHING),
+        (CHAIN[:3], False, MainVerb.CATCH_UP),
+        ((*CHAIN, job(6, "generate", JobState.RUNNING)), True, MainVerb.WORKING),
+        ((*CHAIN, job(6, "generate", JobState.INTERRUPTED)), True, MainVerb.RESUME),
+        ((*CHAIN, job(6, "generate", JobState.FAILED)), True, MainVerb.RESUME),
+        ((*CHAIN, job(6, "generate", JobState.QUEUED, is_held=True)), True, MainVerb.RESUME),
+        ((*CHAIN, job(6, "invert")), False, MainVerb.CATCH_UP),
+    ],
+)
+def test_the_main_button_does_what_is_next(
+    jobs: tuple[Job, ...], is_running: bool, expected: MainVerb
+) -> None:
+    facts = replace(EMPTY, images=20, labels=2, split=SPLIT, jobs=jobs)
+    assert main_verb(facts, derive_states(facts), is_running) is expected
+
+
+def test_old_failures_are_not_resumed() -> None:
+    jobs = [job(1, "invert", JobState.FAILED), job(2, "invert")]
+    assert stopped_jobs(jobs) == []

@@ -40,6 +40,7 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
     assert model.t0_set == [0.25, 0.5, 0.75, 1.0]
     assert model.rowCount() == 12
 
+    qtbot.waitUntil(window.actions_table["reject"].isEnabled)
     grid.setFocus()
     grid.focus_first()
     for _ in range(3):
@@ -62,6 +63,17 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
     assert report.arms.rowCount() == 2
     assert report.classes.rowCount() == 3
     assert report.stale.isVisible()
+
+    # The main button repeats what is out of date, and no more.
+    qtbot.waitUntil(lambda: everything.text() == "Bring up to date")
+    everything.trigger()
+    session = workspace.session
+    qtbot.waitUntil(lambda: len(session.project.evaluations()) == 2, timeout=20_000)
+    qtbot.waitUntil(lambda: everything.text() == "Up to date")
+    assert not everything.isEnabled()
+    kinds = [job.kind for job in session.project.jobs()]
+    assert kinds == ["erase", "invert", "generate", "train", "compare", "train", "compare"]
+    assert not report.stale.isVisible()
     assert set(states(window).values()) == {JobState.SUCCEEDED}
 
 
@@ -102,6 +114,8 @@ def test_closing_while_running_keeps_what_is_done_and_resumes(
     kept = len(again.session.project.synthetic_ids())  # type: ignore[union-attr]
     assert 3 <= kept < 48
     assert not again.session.jobs.is_running  # type: ignore[union-attr]
+    assert again.actions_table["everything"].text() == "Resume"
+    assert not workspace_of(again).jobs.start_button.isVisible()  # it could start nothing
     qtbot.mouseClick(message.buttons[0], Qt.MouseButton.LeftButton)
     wait_until_done(qtbot, again)
     assert len(again.session.project.synthetic_ids()) == 48  # type: ignore[union-attr]

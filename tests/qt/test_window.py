@@ -33,14 +33,14 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_window_loads_fast_and_without_torch() -> None:
     code = (
-        "import sys, time; began = time.perf_counter(); import app.main; "
+        "import sys, time; import app.main; "
         "heavy = {'torch', 'diffusers', 'transformers', 'torchvision'} & set(sys.modules); "
-        "assert not heavy, heavy; print(time.perf_counter() - began)"
+        "assert not heavy, heavy; print(time.process_time())"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert float(answer.stdout) < 5  # 0.4 s on an idle machine; tests share theirs
+    assert float(answer.stdout) < 3  # seconds of the processor: 0.8 where this was written
 
 
 def test_no_file_of_the_window_is_too_long() -> None:
@@ -274,6 +274,7 @@ def test_curating_with_the_keyboard(qtbot: QtBot, window: MainWindow, photos: Pa
     project = workspace.session.project
     grid, model = page.grid, page.model
     qtbot.waitUntil(lambda: bool(model.pictures.ids))
+    qtbot.waitUntil(window.actions_table["keep"].isEnabled)
     grid.setFocus()
     assert grid.currentIndex() == model.index(0, 1)
 
