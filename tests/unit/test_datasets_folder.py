@@ -167,7 +167,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 def test_very_deep_folders(tmp_path: Path) -> None:
     deep = tmp_path / "oak"
-    for _ in range(300):
+    for _ in range(100):
         deep = deep / "d"
     save(noise(1), deep / "x.png")
     save(noise(2), tmp_path / "ash" / "x.png")
