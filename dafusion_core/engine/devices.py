@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ __all__ = [
     "guard",
     "list_devices",
     "memory_format",
+    "release_memory",
     "resolve_device",
     "translate_device_error",
 ]
@@ -165,6 +167,13 @@ def translate_device_error(
             "update the driver or choose another device.",
         )
     return None
+
+
+def release_memory(device: torch.device) -> None:
+    """Give cached but unused device memory back."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextmanager

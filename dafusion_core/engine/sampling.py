@@ -22,6 +22,7 @@ from diffusers import (
 )
 from diffusers.utils.torch_utils import randn_tensor
 
+from dafusion_core.domain.errors import UserError
 from dafusion_core.engine import tokens
 from dafusion_core.engine.models import DiffusionModel
 
@@ -52,8 +53,14 @@ def make_scheduler(name: str, settings: Mapping[str, Any]) -> Any:
     """A new scheduler with a model's noise schedule.
 
     PNDM and DDIM get `steps_offset=1`, which diffusers' pipelines enforce for Stable Diffusion;
-    latents are never clipped. Schedulers keep state: use a new one for each batch.
+    latents are never clipped. Schedulers keep state: use a new one for each batch. Raises UserError
+    where the sampler cannot work with the model.
     """
+    if name == "pndm" and settings.get("prediction_type") == "sample":
+        raise UserError(
+            "The PNDM sampler cannot be used with a model that predicts pictures directly.",
+            "Choose DDIM.",
+        )
     kind, fixed = _KINDS[name]
     scheduler = kind.from_config(dict(settings), **fixed)
     if "steps_offset" in scheduler.config and scheduler.config.steps_offset != 1:

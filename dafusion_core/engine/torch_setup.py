@@ -95,4 +95,6 @@ def prepare() -> None:
     # Operators without a deterministic version still run; the exceptions are few and named
     # by torch in a warning that would repeat at every step.
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Part of that mode is to overwrite every fresh tensor, which only helps to find mistakes.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", message=r".*does not have a deterministic implementation.*")

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from dafusion_core.domain.errors import BadImage, UserError
+from dafusion_core.domain.errors import BadImage, OutOfMemory, UserError
 from dafusion_core.domain.inputs import GenerationInputs, ImageInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import GenerationPlan
 from dafusion_core.engine import images, tokens
-from dafusion_core.engine.devices import guard, resolve_device
+from dafusion_core.engine.devices import guard, release_memory, resolve_device
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import Posterior, PosteriorCache, Request, SDEdit, encode_posterior
+from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
 
 __all__ = ["run"]
@@ -76,20 +77,49 @@ def run(
     done = 0
     for t0, batch in _batches(units):
         ready: list[_Ready] = []
-        with guard(device, f"making {len(batch)} pictures at once"):
-            for unit in batch:
-                source = inputs.sources[str(unit.payload["source_image_id"])]
-                try:
+        for unit in batch:
+            source = inputs.sources[str(unit.payload["source_image_id"])]
+            try:
+                with guard(device, "reading a picture"):
                     posterior = read(source)
-                except (BadImage, OSError) as error:
-                    ctx.fail_unit(unit, error)
-                    continue
-                prompt = prompts[str(unit.payload["concept_id"])]
-                ready.append(_Ready(unit, Request(posterior, prompt, unit.seed), sizes[source.id]))
-            if ready:
-                _make(ready, t0, sampler, done, len(units), ctx)
+            except (BadImage, OSError) as error:
+                ctx.fail_unit(unit, error)
+                continue
+            prompt = prompts[str(unit.payload["concept_id"])]
+            ready.append(_Ready(unit, Request(posterior, prompt, unit.seed), sizes[source.id]))
+        if ready:
+            _make_or_halve(ready, t0, sampler, device, done, len(units), ctx)
         done += len(batch)
         ctx.progress(done, len(units), "making pictures")
+
+
+def _make_or_halve(
+    ready: Sequence[_Ready],
+    t0: float,
+    sampler: SDEdit,
+    device: torch.device,
+    done: int,
+    total: int,
+    ctx: JobContext,
+) -> None:
+    """Make the pictures; where they do not fit the device together, in two halves.
+
+    Pictures do not depend on their batch except by rounding, so this changes no result that
+    matters. Raises OutOfMemory when not even one fits.
+    """
+    try:
+        with guard(device, f"making {len(ready)} pictures at once"):
+            _make(ready, t0, sampler, done, total, ctx)
+        return
+    except OutOfMemory as error:
+        if len(ready) == 1:
+            raise
+        ctx.log(f"{error.text} Going on with {len(ready) // 2} at once.", "warning")
+    # Outside the handler, so that the failed attempt's tensors are no longer held by its traceback.
+    release_memory(device)
+    half = len(ready) // 2
+    _make_or_halve(ready[:half], t0, sampler, device, done, total, ctx)
+    _make_or_halve(ready[half:], t0, sampler, device, done + half, total, ctx)
 
 
 def _make(

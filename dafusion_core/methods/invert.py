@@ -14,12 +14,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dafusion_core.domain.errors import BadImage, UserError
+from dafusion_core.domain.errors import BadImage, OutOfMemory, UserError
 from dafusion_core.domain.inputs import ConceptInput, InversionInputs
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import InversionSpec, derive_seed
 from dafusion_core.engine import images, objective, sampling, splice, templates, tokens
-from dafusion_core.engine.devices import guard, resolve_device
+from dafusion_core.engine.devices import guard, release_memory, resolve_device
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import encode_posterior
 from dafusion_core.engine.torch_setup import torch
@@ -128,14 +128,13 @@ def _learn_group(
     for step in range(spec.steps):
         ctx.progress(done + len(units) * step / spec.steps, total, "learning")
         draws = [draw_step(learner, spec, model) for learner in learners]
-        losses = concept_loss(model, learners, draws)
-        losses.sum().backward()
+        losses = _backward(model, learners, draws, is_first=step == 0, ctx=ctx)
         gradient = embedding.rows.grad
         assert gradient is not None
         moved += gradient.abs().sum(dim=1)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        pending.append(losses.detach())
+        pending.append(losses)
         if len(pending) == _EVERY or step + 1 == spec.steps:
             _note_losses(learners, pending, step + 1, ctx)
         if step + 1 < spec.steps and (step + 1) % max(_PREVIEW_EVERY, spec.steps // 4) == 0:
@@ -149,6 +148,34 @@ def _learn_group(
     ):
         check_result(learner, vectors, gradient_sums)
         _finish(learner, vectors, model, spec, seconds, ctx)
+
+
+def _backward(
+    model: DiffusionModel,
+    learners: Sequence[Learner],
+    draws: Sequence[Draw],
+    *,
+    is_first: bool,
+    ctx: JobContext,
+) -> torch.Tensor:
+    """Add the step's gradients to the rows and return the losses [len(learners)].
+
+    If the first step does not fit the device, activations are recomputed in the backward pass
+    from then on: the same gradients, for a third more time. Raises OutOfMemory if that is not
+    enough.
+    """
+    try:
+        with guard(model.device, "learning"):
+            losses = concept_loss(model, learners, draws)
+            losses.sum().backward()
+        return losses.detach()
+    except OutOfMemory as error:
+        if not is_first or model.unet.is_gradient_checkpointing:
+            raise
+        ctx.log(f"{error.text} Going on with less memory and more time.", "warning")
+    release_memory(model.device)
+    model.unet.enable_gradient_checkpointing()
+    return _backward(model, learners, draws, is_first=True, ctx=ctx)
 
 
 def prepare(

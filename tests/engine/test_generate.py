@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dafusion_core.domain.errors import BadImage, UserError
+from dafusion_core.domain.errors import BadImage, OutOfMemory, UserError
 from dafusion_core.domain.inputs import (
     ConceptInput,
     EmbeddingInput,
@@ -178,3 +178,32 @@ def test_cancelling_stops_between_two_steps(source: ModelSource, tmp_path: Path)
     with pytest.raises(Cancelled):
         generate.run(plan(source), make_inputs(tmp_path), make_units(), ctx)
     assert 0 < len(ctx.results) < 8
+
+
+def test_a_batch_that_does_not_fit_is_made_in_halves(
+    source: ModelSource, ctx: NullContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, units = make_inputs(tmp_path), make_units((0.5,), batch=4)
+    generate.run(plan(source), inputs, units, ctx)
+    original = generate.SDEdit.run
+    sizes: list[int] = []
+
+    def small(self: generate.SDEdit, requests: list[generate.Request], *rest: object) -> object:
+        sizes.append(len(requests))
+        if len(requests) > limit:
+            raise torch.OutOfMemoryError("Tried to allocate 3.00 GiB")
+        return original(self, requests, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(generate.SDEdit, "run", small)
+    limit = 1
+    again = NullContext(scratch=ctx.scratch, root=tmp_path)
+    generate.run(plan(source), inputs, units, again)
+    assert sizes == [4, 2, 1, 1, 2, 1, 1]
+    assert set(again.results) == set(ctx.results)
+    for key in ctx.results:
+        near = zip(pixels(ctx, key), pixels(again, key), strict=True)
+        assert max(abs(a - b) for a, b in near) <= 1
+    assert any("3.0 GB more was needed" in line for line in again.lines)
+    limit = 0
+    with pytest.raises(OutOfMemory, match="making 1 pictures"):
+        generate.run(plan(source), inputs, units, again)

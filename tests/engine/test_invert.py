@@ -320,3 +320,23 @@ def test_it_stops_at_a_step(source: ModelSource, tmp_path: Path) -> None:
             make_spec(source), make_inputs(tmp_path), [make_unit(1, "0", 1, concept_id=0)], ctx
         )
     assert not ctx.results
+
+
+def test_a_first_step_that_does_not_fit_is_done_with_less_memory(
+    source: ModelSource, tmp_path: Path, ctx: NullContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, spec, unit = make_inputs(tmp_path), make_spec(source), make_unit(1, "0", concept_id=0)
+    invert.run(spec, inputs, [unit], ctx)
+    expected = tokens.read_embeddings([ctx.results["0"][0]["embedding"]])["<oak>"]
+    original = invert.concept_loss
+
+    def large(model: DiffusionModel, *rest: Any) -> torch.Tensor:
+        if torch.is_grad_enabled() and not model.unet.is_gradient_checkpointing:
+            raise torch.OutOfMemoryError("Tried to allocate 3.00 GiB")
+        return original(model, *rest)
+
+    monkeypatch.setattr(invert, "concept_loss", large)
+    invert.run(spec, inputs, [unit], ctx)
+    found = tokens.read_embeddings([ctx.results["0"][0]["embedding"]])["<oak>"]
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert any("less memory" in line for line in ctx.lines)
