@@ -76,6 +76,13 @@ def export(
         made = df.export_folder(
             project, folder, what="all" if everything else "kept", real=not no_real
         )
-        out.say(f"Wrote {made} to {folder}.")
-        out.result({"folder": folder, "written": made})
+        out.say(made.sentence)
+        out.result(
+            {
+                "folder": made.destination,
+                "real": made.real,
+                "synthetic": made.synthetic,
+                "bytes": made.bytes,
+            }
+        )
     return EXIT_OK

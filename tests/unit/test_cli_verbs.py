@@ -266,6 +266,32 @@ def test_undo_with_nothing_to_undo_says_so(with_pictures: CommandLine) -> None:
     assert with_pictures("curate", "undo").out == "There is nothing to undo.\n"
 
 
+# ------------------------------------------------------------------------- results
+
+
+@pytest.mark.skipif(not hasattr(df, "export_folder"), reason="the API has no export yet")
+def test_export_writes_what_was_kept_beside_the_real_training_pictures(
+    with_images: CommandLine, tmp_path: Path
+) -> None:
+    with_images.ok("curate", "keep", "--class", "dock", "--t0", 0.25)
+    made = with_images.ok("export", tmp_path / "out")
+    assert (made["real"], made["synthetic"]) == (9, 3)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 12
+    assert with_images("export", tmp_path / "out").code == 2, "a folder in use is refused"
+    everything = with_images.ok("export", tmp_path / "all", "--all", "--no-real")
+    assert (everything["real"], everything["synthetic"]) == (0, 18)
+
+
+@pytest.mark.skipif(not hasattr(df, "write_report"), reason="the API has no report yet")
+def test_report_writes_one_page(with_images: CommandLine, tmp_path: Path) -> None:
+    with_images.ok("train", "--seeds", "0-1")
+    with_images.ok("compare")
+    with_images.ok("report", "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    assert "DA-Fusion" in page
+
+
 # ------------------------------------------------------------------------- settings
 
 
