@@ -2,5 +2,6 @@
 
 from dafusion_core.api.chain import ChainOptions
 from dafusion_core.api.project import Project, create, open
+from dafusion_core.api.results import export_folder, write_report
 
-__all__ = ["ChainOptions", "Project", "create", "open"]
+__all__ = ["ChainOptions", "Project", "create", "export_folder", "open", "write_report"]

@@ -249,6 +249,10 @@ class Project:
         """The pictures a generation plans, made or not, by concept, source, variant and t0."""
         return synthetic.grid_cells(self.file.db, job_id)
 
+    def trainable_paths(self, job_id: int, use_undecided: bool = True) -> set[str]:
+        """Files of a generation job that a training would be given now, relative."""
+        return synthetic.trainable_paths(self.file.db, job_id, use_undecided)
+
     def curation_counts(
         self, job_id: int | None = None
     ) -> dict[tuple[int, float], dict[Curation, int]]:

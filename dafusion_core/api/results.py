@@ -1,0 +1,197 @@
+"""What leaves a project: a report to read, and pictures for other programs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from dafusion_core.api.project import Project
+from dafusion_core.datasets.export import ExportItem, ExportReport
+from dafusion_core.datasets.export import export_folder as copy_items
+from dafusion_core.datasets.pictures import make_thumbnail
+from dafusion_core.domain.records import Curation, Job, JobState, Part
+from dafusion_core.domain.specs import load_spec
+from dafusion_core.evaluation import report
+from dafusion_core.evaluation.method_text import describe_method, list_settings
+from dafusion_core.evaluation.verdict import Verdict
+
+EXAMPLES_PER_CLASS = 2
+_STEPS = {"erase": "erasure", "invert": "inversion", "generate": "generation", "train": "training"}
+
+
+def export_folder(
+    project: Project,
+    folder: Path | str,
+    what: Literal["kept", "all"] = "kept",
+    *,
+    real: bool = True,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Copy images to `folder`, a folder per class, with a manifest of their lineage.
+
+    `what`: synthetic images that were kept, or all of them whatever was decided. `real` adds the
+    training images of the current split; validation and test images are never written, so that
+    nobody trains on them by accident. See `datasets.export.export_folder` for what is refused.
+    """
+    return copy_items(_items(project, what, real), folder, overwrite)
+
+
+def _items(project: Project, what: str, real: bool) -> Iterator[ExportItem]:
+    if real:
+        for image in project.images(part=Part.TRAIN):
+            yield ExportItem(
+                kind="real",
+                id=image.id,
+                label=image.label,
+                part=str(image.part),
+                path=project.image_path(image),
+                name=Path(image.original_path).name,
+                sha256=image.sha256,
+            )
+    names = {concept.id: concept.name for concept in project.concepts()}
+    wanted = Curation.KEPT if what == "kept" else None
+    for made in project.synthetic(project.synthetic_ids(curation=wanted)):
+        yield ExportItem(
+            kind="synthetic",
+            id=made.id,
+            label=names[made.concept_id],
+            part=str(Part.TRAIN),
+            path=project.synthetic_path(made),
+            name=f"t0_{made.t0:g}.png",
+            sha256=made.sha256,
+            source_id=made.source_image_id,
+            t0=made.t0,
+            seed=made.seed,
+            curation=str(made.curation),
+        )
+
+
+def write_report(project: Project, path: Path | str) -> Path:
+    """Write the newest verdict and all that led to it as one HTML file; return its path.
+
+    Raises UserError when `path` is a folder, EnvironmentProblem when it cannot be written.
+    """
+    return report.write_report(collect_report(project), path, make_thumbnail)
+
+
+def collect_report(project: Project) -> report.ReportData:
+    """What the report shows: the newest verdict with the jobs it came from."""
+    evaluations = project.evaluations()
+    chain = _chain(project, evaluations[-1].job_id if evaluations else None)
+    generation = chain.get("generate")
+    return report.ReportData(
+        project=project.name,
+        created_at=datetime.now().strftime("%d %B %Y, %H:%M"),
+        method=_method(chain),
+        verdict=Verdict.from_dict(evaluations[-1].result) if evaluations else None,
+        real=_real_counts(project),
+        synthetic=_synthetic_counts(project, generation),
+        examples=tuple(_examples(project, generation)),
+        settings=tuple(
+            report.SettingsBlock(f"Job {job.id}: {job.title}", tuple(list_settings(job.spec)))
+            for job in chain.values()
+        ),
+        hashes=_hashes(project, chain),
+        versions=_versions(),
+        problems=tuple(project.import_problems()),
+    )
+
+
+def _chain(project: Project, comparison: int | None) -> dict[str, Job]:
+    """Kind → the job of that kind behind a comparison, or the newest that succeeded."""
+    jobs = {job.id: job for job in project.jobs()}
+    wanted = {i for i, job in jobs.items() if job.state is JobState.SUCCEEDED}
+    if comparison is not None:
+        wanted, todo = set(), [comparison]
+        while todo:
+            wanted.add(todo[-1])
+            todo.extend(jobs[todo.pop()].needs)
+    return {jobs[i].kind: jobs[i] for i in sorted(wanted)}
+
+
+def _method(chain: dict[str, Job]) -> tuple[str, ...]:
+    specs: dict[str, Any] = {
+        name: load_spec(kind, chain[kind].spec) for kind, name in _STEPS.items() if kind in chain
+    }
+    if "compare" in chain:
+        specs["evaluation"] = load_spec("compare", chain["compare"].spec)
+    return describe_method(**specs)
+
+
+def _real_counts(project: Project) -> tuple[report.ClassCounts, ...]:
+    counts: dict[str, dict[str, int]] = {label.name: {} for label in project.labels()}
+    for image in project.images():
+        part = str(image.part or Part.UNUSED)
+        counts[image.label][part] = counts[image.label].get(part, 0) + 1
+    return tuple(report.ClassCounts(label, parts) for label, parts in counts.items())
+
+
+def _synthetic_counts(
+    project: Project, generation: Job | None
+) -> tuple[report.SyntheticCounts, ...]:
+    if generation is None:
+        return ()
+    names = {concept.id: concept.name for concept in project.concepts()}
+    return tuple(
+        report.SyntheticCounts(
+            names[concept_id],
+            t0,
+            kept=found.get(Curation.KEPT, 0),
+            rejected=found.get(Curation.REJECTED, 0),
+            undecided=found.get(Curation.UNDECIDED, 0),
+        )
+        for (concept_id, t0), found in sorted(project.curation_counts(generation.id).items())
+    )
+
+
+def _examples(project: Project, generation: Job | None) -> Iterator[report.Example]:
+    if generation is None:
+        return
+    for label in project.labels():
+        sources = project.images(label=label.name, part=Part.TRAIN)[:EXAMPLES_PER_CLASS]
+        for source in sources:
+            ids = project.synthetic_ids(job_id=generation.id, source_image_id=source.id)
+            first = [made for made in project.synthetic(ids) if made.variant == 0]
+            yield report.Example(
+                label=label.name,
+                source=project.image_path(source),
+                synthetics=tuple(
+                    report.ExampleImage(project.synthetic_path(made), made.t0, made.curation)
+                    for made in sorted(first, key=lambda made: made.t0)
+                ),
+            )
+
+
+def _hashes(project: Project, chain: dict[str, Job]) -> tuple[tuple[str, str], ...]:
+    rows = [
+        (f"settings of job {job.id} ({job.kind}, computed on {job.device})", job.spec_hash)
+        for job in chain.values()
+    ]
+    if "erase" in chain:
+        for model in project.erasures(chain["erase"].id):
+            rows += [("base model", model.base_hash), ("erased weights", model.sha256)]
+    if "invert" in chain:
+        rows += [
+            (f"embedding {found.placeholder}", found.sha256)
+            for found in project.embeddings(chain["invert"].id)
+        ]
+    if "train" in chain:
+        rows += [
+            (f"classifier, {run.arm}, seed {run.seed}", run.sha256)
+            for run in project.runs(chain["train"].id)
+        ]
+    return tuple(rows)
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    rows = [("Python", platform.python_version())]
+    for package in ("dafusion-studio", "torch", "torchvision", "diffusers", "transformers"):
+        try:
+            rows.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(rows)
