@@ -79,6 +79,16 @@ def grid_cells(db: Database, job_id: int) -> list[GridCell]:
     ]
 
 
+def trainable_paths(db: Database, job_id: int, use_undecided: bool) -> set[str]:
+    """Files of a generation that a training would be given now, relative."""
+    rows = db.query(
+        "SELECT path FROM synthetic_image WHERE job_id = ?1 "
+        "AND (curation = 'kept' OR (?2 AND curation = 'undecided'))",
+        [job_id, use_undecided],
+    )
+    return {row[0] for row in rows}
+
+
 def curation_counts(
     db: Database, job_id: int | None = None
 ) -> dict[tuple[int, float], dict[Curation, int]]:
