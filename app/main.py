@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import locale
+import signal
 import sys
 from multiprocessing import freeze_support
 from pathlib import Path
@@ -29,6 +30,16 @@ def make_application(argv: list[str]) -> QApplication:
     return app
 
 
+def _obey_signals(app: QApplication) -> None:
+    """Ctrl-C in the terminal and a polite kill close the window; running work stays resumable."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: app.exit(0))  # quit() would ask about running work
+    # Python looks at signals only between its own instructions, and Qt's loop has none.
+    ticks = QTimer(app)
+    ticks.timeout.connect(lambda: None)
+    ticks.start(250)
+
+
 def main(argv: list[str]) -> int:
     """Show the window until it is closed. `argv` as in sys.argv: [program, options…]."""
     freeze_support()
@@ -44,6 +55,7 @@ def main(argv: list[str]) -> int:
     path = options.project or options.file
     if path is not None:
         QTimer.singleShot(0, window, lambda: window.take(path))
+    _obey_signals(app)
     code = app.exec()
     if window.session is not None:  # the session manager or a signal ended the loop
         window.session.close_now()

@@ -248,5 +248,6 @@ class Session(QObject):
         self.imports.stop()
         self.commands.stop()
         self.thumbnails.stop()
+        self.changes.close()
         self.project.close()
         self.closed.emit()

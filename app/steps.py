@@ -107,21 +107,29 @@ def _curation_moved(project: Project, job: Job | None) -> bool:
     """
     if job is None or job.state is not JobState.SUCCEEDED:
         return False
-    inputs = project.job(job.id).inputs or {}
-    allowed = {Curation.KEPT} | ({Curation.UNDECIDED} if job.spec["use_undecided"] else set())
-    for arm in job.spec["arms"]:
-        if arm["generation_job"] is None:
-            continue
-        ids = project.synthetic_ids(job_id=arm["generation_job"])
-        now = {image.path for image in project.synthetic(ids) if image.curation in allowed}
-        then = {
-            path
-            for paths in inputs.get("synthetics", {}).get(arm["name"], {}).values()
-            for path in paths
-        }
+    for name, then in _trained_on(project, job.id, job.seq).items():
+        arm = next(arm for arm in job.spec["arms"] if arm["name"] == name)
+        now = project.trainable_paths(arm["generation_job"], job.spec["use_undecided"])
         if now != then:
             return True
     return False
+
+
+_seen: dict[tuple[str, int, int], dict[str, frozenset[str]]] = {}
+
+
+def _trained_on(project: Project, job_id: int, seq: int) -> dict[str, frozenset[str]]:
+    """Arm → the files it was given. Inputs of a finished job never change, so they are read once
+    (they are megabytes for a large plan)."""
+    key = (str(project.path), job_id, seq)
+    if key not in _seen:
+        inputs = project.job(job_id).inputs or {}
+        _seen.clear()
+        _seen[key] = {
+            arm: frozenset(path for paths in by_source.values() for path in paths)
+            for arm, by_source in inputs.get("synthetics", {}).items()
+        }
+    return _seen[key]
 
 
 def derive_states(facts: Facts) -> dict[Step, StepStatus]:

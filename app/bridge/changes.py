@@ -43,6 +43,12 @@ class ChangeBus(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
+    def close(self) -> None:
+        """Tell nothing any more: the project is closed."""
+        self._waiting = None
+        self._timer.stop()
+        self.blockSignals(True)
+
     @Slot()
     def flush(self) -> None:
         """Tell what is waiting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,28 @@ def test_no_file_of_the_window_is_too_long() -> None:
 
 def test_numbers_keep_their_point(window: MainWindow) -> None:
     assert locale.localeconv()["decimal_point"] == "."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no polite kill")
+def test_a_polite_kill_closes_the_project(tmp_path: Path, photos: Path) -> None:
+    with api.create(tmp_path / "killed") as project:
+        project.import_folder(photos)
+    files = tmp_path / "killed.files"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.main", "--project", str(project.path)], cwd=ROOT
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (files / "owner.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (files / "owner.json").exists()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert not (files / "owner.json").exists()  # it was closed, not abandoned
 
 
 # ------------------------------------------------------------------------------- actions
