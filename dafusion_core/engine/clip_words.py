@@ -12,10 +12,14 @@ from dafusion_core.domain.errors import EnvironmentProblem
 __all__ = ["find"]
 
 Words = tuple[dict[str, int], list[tuple[str, str]]]
+_PACKED = "bpe_simple_vocab_16e6.txt.gz"  # the merge list as OpenAI published it
 _MERGES = 49152 - 256 - 2  # CLIP's vocabulary without its bytes and marks
 
 
 def _read(folder: Path) -> Words | None:
+    packed = folder / _PACKED
+    if packed.is_file():
+        return _from_merges(gzip.decompress(packed.read_bytes()).decode("utf-8"))
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
     if not (vocabulary.is_file() and merges.is_file()):
         return None
@@ -45,6 +49,7 @@ def _from_merges(text: str) -> Words:
 def find(folder: Path) -> Words | None:
     """(vocabulary, merges) from `tokenizer/` in `folder`, the program's files, or open_clip.
 
+    Read are vocab.json with merges.txt, or the merge list alone, from which the rest follows.
     None when there is none.
     """
     places = [folder / "tokenizer", folder]
@@ -60,7 +65,5 @@ def find(folder: Path) -> Words | None:
             return words
     spec = importlib.util.find_spec("open_clip")
     if spec is not None and spec.origin is not None:
-        packed = Path(spec.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
-        if packed.is_file():
-            return _from_merges(gzip.decompress(packed.read_bytes()).decode("utf-8"))
+        return _read(Path(spec.origin).parent)
     return None

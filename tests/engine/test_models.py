@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -369,6 +370,11 @@ def test_a_vocabulary_beside_the_file_is_used(tmp_path: Path) -> None:
     (place / "vocab.json").write_text(json.dumps({"a</w>": 0, "b</w>": 1}))
     (place / "merges.txt").write_text("#version: 0.2\na b</w>\n")
     assert clip_words.find(tmp_path) == ({"a</w>": 0, "b</w>": 1}, [("a", "b</w>")])
+    packed = gzip.compress("\n".join(["#version", *["p q"] * 50_000]).encode())
+    (place / "bpe_simple_vocab_16e6.txt.gz").write_bytes(packed)
+    words = clip_words.find(tmp_path)
+    assert words is not None
+    assert words[1][0] == ("p", "q")
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("epsilon", True), ("v", False)])
