@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 import dafusion_core
 from app import projects, ui_state
 from app.actions import ACTIONS, MENUS, Actions, Situation
+from app.dialogs.export import ExportDialog
 from app.dialogs.split import SplitDialog
 from app.errors import ErrorPresenter
 from app.pages.welcome.page import WelcomePage, app_icon
@@ -89,7 +90,7 @@ class MainWindow(QMainWindow):
         menus = {name: self.menuBar().addMenu(f"&{name}") for name in MENUS}
         for spec in ACTIONS:
             menus[spec.menu].addAction(self.actions_table[spec.key])
-            if spec.key in ("sample", "report", "redo", "undecide", "everything", "system"):
+            if spec.key in ("sample", "export", "redo", "undecide", "everything", "system"):
                 menus[spec.menu].addSeparator()
         modes = QActionGroup(self)
         for mode in Mode:
@@ -115,6 +116,7 @@ class MainWindow(QMainWindow):
             "import": self._ask_import,
             "split": self._ask_split,
             "report": self._ask_report,
+            "export": self._ask_export,
             "close": self.close_project,
             "quit": self.close,
             "log": self._show_log,
@@ -156,6 +158,10 @@ class MainWindow(QMainWindow):
         )
         if name:
             self.session.save_report(Path(name))
+
+    def _ask_export(self) -> None:
+        if self.session is not None:
+            ExportDialog(self.session, self).open()
 
     def _show_log(self) -> None:
         if self.session is not None:

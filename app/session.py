@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-import dafusion_core
 from app.bridge.changes import ChangeBus
 from app.bridge.commands import CommandRunner
 from app.bridge.job_bridge import JobBridge
 from app.thumbnails import ThumbnailLoader
+from dafusion_core.api import export_folder, write_report
 from dafusion_core.api.project import Project
 from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
@@ -36,11 +36,13 @@ class Session(QObject):
         closed(): everything has ended and the project file is closed.
         failed(Exception): a command or the queue failed; show it.
         imported(tuple): (done, total, name) of a running import.
+        made(tuple): (sentence, path) of something written for the user.
     """
 
     closed = Signal()
     failed = Signal(object)
     imported = Signal(object)
+    made = Signal(object)
 
     #: Tests put a worker here that needs no torch.
     worker_target = WORKER_TARGET
@@ -151,7 +153,17 @@ class Session(QObject):
 
     def save_report(self, path: Path) -> None:
         """Write the report file in the background."""
-        self.commands.submit(lambda: dafusion_core.write_report(self.project, path))
+        self.imports.submit(
+            lambda: write_report(self.project, path),
+            lambda saved: self.made.emit((f"Report saved: {saved}", saved)),
+        )
+
+    def export(self, folder: Path, *, kept_only: bool, real: bool) -> None:
+        """Copy pictures to a folder in the background."""
+        self.imports.submit(
+            lambda: export_folder(self.project, folder, "kept" if kept_only else "all", real=real),
+            lambda report: self.made.emit((report.sentence, folder)),
+        )
 
     def log_path(self) -> Path:
         """The log of the first worker."""

@@ -222,7 +222,11 @@ def style_sheet(c: Colors) -> str:
         height: 12px; }}
     QAbstractSpinBox QLineEdit {{ border: none; background: transparent; padding: 0;
         min-height: 0; }}
-    QCheckBox {{ spacing: 7px; }}
+    QCheckBox, QRadioButton {{ spacing: 7px; }}
+    QRadioButton::indicator {{ width: 14px; height: 14px; border: 1px solid {c.control};
+        border-radius: 8px; background: {c.surface}; }}
+    QRadioButton::indicator:checked {{ border: 5px solid {c.accent}; width: 6px; height: 6px; }}
+    QRadioButton::indicator:disabled {{ border-color: {c.border}; }}
     QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.control};
         border-radius: 4px; background: {c.surface}; }}
     QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};

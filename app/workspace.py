@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions import Actions, Situation
@@ -91,6 +92,7 @@ class Workspace(QWidget):
         self.rail.chosen.connect(self.show_step)
         session.changes.changed.connect(self._on_changed)
         session.imported.connect(self._on_import_progress)
+        session.made.connect(self._on_made)
         actions.bind("everything", self.do_next)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
@@ -190,6 +192,12 @@ class Workspace(QWidget):
         kind = "warning" if report.warnings or not report.imported else "info"
         self.bar.say("import", kind, " ".join(lines))
         self.refresh()
+
+    def _on_made(self, what: tuple[str, Path]) -> None:
+        sentence, path = what
+        opened = QUrl.fromLocalFile(str(path))
+        choices = [("Open", lambda: QDesktopServices.openUrl(opened)), ("Close", lambda: None)]
+        self.bar.say("made", "info", sentence, choices)
 
     # On opening ---------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from pytestqt.qtbot import QtBot
 
 from app import projects, ui_state
 from app.actions import ACTIONS, Situation
+from app.dialogs.export import ExportDialog
 from app.main_window import MainWindow
 from app.pages.curate.page import CuratePage
 from app.steps import Step
@@ -350,3 +351,16 @@ def test_curating_with_the_keyboard(qtbot: QtBot, window: MainWindow, photos: Pa
     grid.go_to(model.index(0, 4))
     qtbot.keyClick(grid, Qt.Key.Key_Right)
     assert grid.currentIndex() == model.index(1, 1)
+
+    # the report and the export are written and offered for opening
+    window.actions_table["export"].trigger()
+    dialog = window.findChild(ExportDialog)
+    assert isinstance(dialog, ExportDialog)
+    dialog.folder.setText(str(photos.parent / "out"))
+    dialog.start.click()
+    qtbot.waitUntil(lambda: "made" in window.bar.messages)
+    assert len(list((photos.parent / "out").rglob("*.png"))) == 2 + 12
+    window.bar.clear()
+    workspace.session.save_report(photos.parent / "report.html")
+    qtbot.waitUntil(lambda: "made" in window.bar.messages, timeout=15_000)
+    assert (photos.parent / "report.html").read_text(encoding="utf-8").startswith("<!")
