@@ -211,14 +211,14 @@ def style_sheet(c: Colors) -> str:
         border-color: {c.border}; background: {c.window}; }}
     QComboBox {{ padding-right: 22px; }}
     QComboBox::drop-down {{ border: none; width: 22px; }}
-    QComboBox::down-arrow {{ image: url({icons}/down-{name}.svg); width: 12px; height: 12px; }}
+    QComboBox::down-arrow {{ image: url("{icons}/down-{name}.svg"); width: 12px; height: 12px; }}
     QComboBox QAbstractItemView {{ background: {c.surface}; border: 1px solid {c.control};
         selection-background-color: {c.accent_soft}; selection-color: {c.text}; outline: none; }}
     QAbstractSpinBox {{ padding-right: 20px; }}
     QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ border: none; width: 18px;
         background: transparent; }}
-    QAbstractSpinBox::up-arrow {{ image: url({icons}/up-{name}.svg); width: 12px; height: 12px; }}
-    QAbstractSpinBox::down-arrow {{ image: url({icons}/down-{name}.svg); width: 12px;
+    QAbstractSpinBox::up-arrow {{ image: url("{icons}/up-{name}.svg"); width: 12px; height: 12px; }}
+    QAbstractSpinBox::down-arrow {{ image: url("{icons}/down-{name}.svg"); width: 12px;
         height: 12px; }}
     QAbstractSpinBox QLineEdit {{ border: none; background: transparent; padding: 0;
         min-height: 0; }}
@@ -230,7 +230,7 @@ def style_sheet(c: Colors) -> str:
     QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.control};
         border-radius: 4px; background: {c.surface}; }}
     QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
-        image: url({icons}/check-{name}.svg); }}
+        image: url("{icons}/check-{name}.svg"); }}
     QCheckBox::indicator:focus {{ border: 2px solid {c.accent}; width: 12px; height: 12px; }}
     QCheckBox::indicator:disabled {{ border-color: {c.border}; }}
     QScrollArea {{ border: none; background: transparent; }}

@@ -5,13 +5,21 @@ from __future__ import annotations
 from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from app.actions import Actions
+from app.dialogs.before_after import BeforeAfterDialog
 from app.plans import queue_concepts
 from app.session import Session
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, label, row
+from app.widgets.parts import EmptyState, action_button, button, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import ErasedModel, Part, TokenEmbedding
+from dafusion_core.storage.concepts import sheet_path
+
+LOSS_TIP = (
+    "How far off the model's predictions are for this class, before → after learning: the same "
+    "pictures, timesteps and noise both times. Smaller is better."
+)
+MOVED_TIP = "How far the token's vectors moved from where they started; 0 means: nothing learned."
 
 
 class ConceptsPage(Page):
@@ -31,15 +39,20 @@ class ConceptsPage(Page):
         self.erase_box.setChecked(True)
         self.erase_box.setToolTip("Without this, the model may already know the class by name.")
         self.table = PlainTable(
-            ["Class", "Token", "Training images", "Learned", "Held-out loss", "Moved"], (2, 4, 5)
+            ["Class", "Token", "Training images", "Learned", "Loss", "Moved"], (2, 4, 5)
         )
-        self.note = label("", "muted", wrap=True)
+        for place, tip in ((4, LOSS_TIP), (5, MOVED_TIP)):
+            item = self.table.horizontalHeaderItem(place)
+            if item is not None:
+                item.setToolTip(tip)
+        self.note = label("", "muted")
+        self.compare = button("Show before and after", self._show_sheet, "link")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.erase_box, None))
         layout.addWidget(self.table, 1)
-        layout.addWidget(self.note)
+        layout.addLayout(row(self.note, self.compare, None))
         self.set_pages(
             content,
             EmptyState(
@@ -48,6 +61,7 @@ class ConceptsPage(Page):
                 action_button(actions["import"], "primary"),
             ),
         )
+        self._erased: ErasedModel | None = None
         actions.bind("concepts", self.start)
 
     def start(self) -> None:
@@ -71,7 +85,16 @@ class ConceptsPage(Page):
             rows.append([concept.name, concept.placeholder, images, *_learned(found)])
         self.table.fill(rows)
         erased = self.project.erasures()
-        self.note.setText(_erasure_note(erased[-1] if erased else None))
+        self._erased = erased[-1] if erased else None
+        self.note.setText(_erasure_note(self._erased))
+        self.compare.setVisible(self._erased is not None)
+
+    def _show_sheet(self) -> None:
+        if self._erased is None:
+            return
+        sheet = sheet_path(self.project.file.db, self._erased.job_id)
+        path = None if sheet is None else self.project.file.objects.path(str(sheet))
+        BeforeAfterDialog(self._erased, path, self).open()
 
 
 def _learned(found: TokenEmbedding | None) -> list[str]:

@@ -65,7 +65,8 @@ class TrainPage(Page):
         self.table = PlainTable(
             ["Way of training", "Seed", "Test accuracy", "Best epoch"], (1, 2, 3)
         )
-        self.curves = Curves("Validation or training accuracy by epoch")
+        self.curves = Curves("Accuracy by epoch")
+        self.curve_title = heading("Accuracy by epoch", 1.1)
         self.note = label("", "muted", wrap=True)
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -74,7 +75,7 @@ class TrainPage(Page):
         top = QHBoxLayout()
         top.setSpacing(12)
         top.addWidget(card(heading("Settings", 1.1), fields, None))
-        top.addWidget(card(heading("Accuracy while training", 1.1), self.curves), 1)
+        top.addWidget(card(self.curve_title, self.curves), 1)
         layout.addLayout(top)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.note)
@@ -108,7 +109,15 @@ class TrainPage(Page):
         order = [arm["name"] for arm in job.spec["arms"]] if job else []
         runs.sort(key=lambda run: (order.index(run.arm), run.seed))
         self.table.fill([_row(run) for run in runs])
-        self.curves.show_lines([(run.arm, _curve(run)) for run in runs])
+        key = _curve_key(runs)
+        names = {
+            "validation_accuracy": "Validation accuracy",
+            "train_accuracy": "Training accuracy",
+        }
+        self.curve_title.setText(f"{names[key]} by epoch")
+        self.curves.show_lines(
+            [(run.arm, [epoch[key] for epoch in run.record["epochs"]]) for run in runs]
+        )
         if job is None:
             self.note.setText("No training yet.")
         else:
@@ -125,9 +134,8 @@ def _row(run: TrainingRun) -> list[str]:
     ]
 
 
-def _curve(run: TrainingRun) -> list[float]:
-    points = []
-    for epoch in run.record.get("epochs", []):
-        value = epoch.get("validation_accuracy")
-        points.append(epoch["train_accuracy"] if value is None else value)
-    return points
+def _curve_key(runs: list[TrainingRun]) -> str:
+    """Validation figures where every epoch has one, else those of training."""
+    epochs = [epoch for run in runs for epoch in run.record["epochs"]]
+    has_all = all(epoch.get("validation_accuracy") is not None for epoch in epochs)
+    return "validation_accuracy" if epochs and has_all else "train_accuracy"
