@@ -108,16 +108,6 @@ SETTINGS: tuple[Setting, ...] = (
         "Otherwise devices by name, separated by commas: cpu, cuda:0, cuda:0,cuda:1, mps.",
     ),
     Setting(
-        "threads",
-        int,
-        0,
-        "Computing",
-        "CPU threads",
-        "Threads that one worker uses for arithmetic; 0 leaves the choice to torch.",
-        minimum=0,
-        maximum=1024,
-    ),
-    Setting(
         "thumbnail_cache_mb",
         int,
         256,

@@ -14,7 +14,7 @@ from dafusion_core.cli.options import PROJECT_VARIABLE, Model, verb
 from dafusion_core.cli.output import EXIT_ENVIRONMENT, EXIT_OK, Output, readable_bytes
 from dafusion_core.domain.errors import DaFusionError, EnvironmentProblem, UserError
 from dafusion_core.domain.specs import ModelSource
-from dafusion_core.settings import SETTINGS, Settings, find_setting
+from dafusion_core.settings import SETTINGS, Settings, Value, find_setting
 
 MARKS = {"fine": "✓", "note": "!", "problem": "✗"}
 
@@ -198,6 +198,11 @@ def download(out: Output, model: ModelSource, yes: bool) -> int:
     return EXIT_OK
 
 
+def in_words(value: Value) -> str:
+    """A setting's value as one would type it."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 @click.command()
 @click.argument("key", required=False)
 @click.argument("value", required=False)
@@ -223,8 +228,8 @@ def settings(out: Output, key: str | None, value: str | None, reset: bool) -> in
     shown = SETTINGS if key is None else (find_setting(key),)
     for setting in shown:
         now = store.get(setting.key)
-        known = "" if now == setting.default else f" (default {setting.default})"
-        out.say(f"{setting.key} = {now}{known}")
+        known = "" if now == setting.default else f" (default {in_words(setting.default)})"
+        out.say(f"{setting.key} = {in_words(now)}{known}")
         out.say(f"    {setting.note}")
     out.result({"settings": {s.key: store.get(s.key) for s in shown}, "path": store.path})
     if key is None:

@@ -146,10 +146,10 @@ def test_a_project_that_is_none_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_a_wrong_environment_variable_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAFUSION_THREADS", "many")
+    monkeypatch.setenv("DAFUSION_AUTO_ADVANCE", "many")
     finding = diagnosis.look_at_settings()
     assert finding.state == "problem"
-    assert "DAFUSION_THREADS=many" in finding.value
+    assert "DAFUSION_AUTO_ADVANCE=many" in finding.value
 
 
 def test_the_verb_prints_every_finding_and_exits_with_3_on_a_problem(

@@ -64,7 +64,7 @@ def test_help_shows_every_verb_and_the_exit_codes(dafusion: CommandLine) -> None
         ("curate", "keep"),
         ("erase", "--model", "./nothing/there"),
         ("settings", "frobs"),
-        ("settings", "threads", "many"),
+        ("settings", "thumbnail_cache_mb", "many"),
         ("jobs",),  # no project here
         ("report", "--project", "none.dafusion"),
         ("run", "no-such-folder"),
@@ -296,9 +296,9 @@ def test_report_writes_one_page(with_images: CommandLine, tmp_path: Path) -> Non
 
 
 def test_settings_are_shown_changed_and_reset(dafusion: CommandLine) -> None:
-    assert dafusion.ok("settings", "threads", 3)["settings"] == {"threads": 3}
-    assert "threads = 3 (default 0)" in dafusion("settings").out
-    assert dafusion.ok("settings", "threads", "--reset")["settings"] == {"threads": 0}
+    assert dafusion.ok("settings", "auto_advance", "no")["settings"] == {"auto_advance": False}
+    assert "auto_advance = no (default yes)" in dafusion("settings").out
+    assert dafusion.ok("settings", "auto_advance", "--reset")["settings"] == {"auto_advance": True}
 
 
 def test_every_json_answer_is_one_object(with_images: CommandLine) -> None:

@@ -51,7 +51,8 @@ def test_every_setting_is_documented_and_used(setting) -> None:  # type: ignore[
         for path in (ROOT / folder).rglob("*.py")
         if path.name != "settings.py"
     ]
-    uses = [path for path in sources if f'"{setting.key}"' in read(path)]
+    read_by = re.compile(rf'get_(?:bool|int|str)\("{setting.key}"\)')
+    uses = [path for path in sources if read_by.search(read(path))]
     assert uses, "nobody reads this setting"
 
 

@@ -22,10 +22,10 @@ def test_defaults_hold_while_nothing_is_stored(settings: Settings) -> None:
 
 
 def test_only_what_differs_is_stored(settings: Settings) -> None:
-    settings.set("threads", 2)
+    settings.set("thumbnail_cache_mb", 20)
     settings.set("auto_advance", True)
-    assert json.loads(settings.path.read_text()) == {"threads": 2}
-    settings.reset("threads")
+    assert json.loads(settings.path.read_text()) == {"thumbnail_cache_mb": 20}
+    settings.reset("thumbnail_cache_mb")
     assert json.loads(settings.path.read_text()) == {}
 
 
@@ -40,28 +40,35 @@ def test_the_environment_wins(settings: Settings, monkeypatch: pytest.MonkeyPatc
 def test_a_wrong_environment_variable_is_refused_with_the_allowed_values(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DAFUSION_THREADS", "many")
-    with pytest.raises(UserError, match="a number from 0 to 1024"):
-        settings.get("threads")
+    monkeypatch.setenv("DAFUSION_THUMBNAIL_CACHE_MB", "many")
+    with pytest.raises(UserError, match="a number from 16 to 16384"):
+        settings.get("thumbnail_cache_mb")
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[1, 2]", '{"threads": "many"}', "\x00\x01"])
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[1, 2]", '{"thumbnail_cache_mb": "many"}', "\x00\x01"]
+)
 def test_a_damaged_file_means_defaults(settings: Settings, text: str) -> None:
     settings.path.parent.mkdir()
     settings.path.write_text(text)
-    assert settings.get("threads") == 0
+    assert settings.get("thumbnail_cache_mb") == 256
 
 
 def test_keys_of_a_newer_version_are_kept(settings: Settings) -> None:
     settings.path.parent.mkdir()
     settings.path.write_text('{"from_the_future": 1}')
-    settings.set("threads", 3)
-    assert json.loads(settings.path.read_text()) == {"from_the_future": 1, "threads": 3}
+    settings.set("thumbnail_cache_mb", 30)
+    assert json.loads(settings.path.read_text()) == {"from_the_future": 1, "thumbnail_cache_mb": 30}
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("threads", -1), ("threads", True), ("auto_advance", "perhaps"), ("thumbnail_cache_mb", 1e9)],
+    [
+        ("thumbnail_cache_mb", -1),
+        ("thumbnail_cache_mb", True),
+        ("auto_advance", "perhaps"),
+        ("thumbnail_cache_mb", 1e9),
+    ],
 )
 def test_values_that_do_not_fit_are_refused(settings: Settings, key: str, value: object) -> None:
     with pytest.raises(UserError, match=key):
@@ -78,12 +85,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(EnvironmentProblem, match="storing your settings"):
-        Settings(blocker / "settings.json").set("threads", 2)
+        Settings(blocker / "settings.json").set("thumbnail_cache_mb", 20)
 
 
 def test_the_shortcuts_read_the_users_own_file(isolated_home: Path) -> None:
-    Settings().set("threads", 5)
-    assert module.get_int("threads") == 5
+    Settings().set("thumbnail_cache_mb", 50)
+    assert module.get_int("thumbnail_cache_mb") == 50
     assert module.get_bool("auto_advance") is True
     assert module.get_str("device") == "auto"
     assert isolated_home in Settings().path.parents
