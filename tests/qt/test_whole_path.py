@@ -13,8 +13,11 @@ from pytestqt.qtbot import QtBot
 from app import ui_state
 from app.main_window import MainWindow
 from app.pages.report.page import ReportPage
+from app.session import Session
 from app.steps import Step, StepState
+from app.widgets.job_card import JobCard
 from dafusion_core.domain.records import Curation, JobState
+from tests.fake_methods import TARGET
 from tests.qt.conftest import drop, states, wait_imported, wait_until_done, workspace_of
 
 
@@ -181,3 +184,56 @@ def test_a_failed_job_says_why_and_what_to_do(
     qtbot.waitUntil(lambda: workspace.states[Step.GENERATE].state is StepState.FAILED)
     waiting = next(j for j in workspace.session.project.jobs() if j.kind == "train")
     assert workspace.jobs.cards[waiting.id].state.text() == "Waits for a job that did not finish"
+
+
+def test_workers_that_cannot_start_are_reported_and_work_goes_on_later(
+    qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    workspace = workspace_of(window)
+    monkeypatch.setattr(Session, "worker_target", "tests.qt.there_is_no_such_module:run")
+    window.actions_table["concepts"].trigger()
+
+    def told() -> bool:
+        texts = [message.text for message in window.bar.messages.values()]
+        return any("could not be started" in text for text in texts)
+
+    qtbot.waitUntil(told, timeout=30_000)
+    assert not workspace.session.jobs.is_running
+    assert states(window)["erase"] is JobState.QUEUED
+    qtbot.waitUntil(workspace.jobs.start_button.isVisible)
+    monkeypatch.setattr(Session, "worker_target", TARGET)
+    qtbot.mouseClick(workspace.jobs.start_button, Qt.MouseButton.LeftButton)
+    wait_until_done(qtbot, window)
+
+
+def test_pausing_frees_the_worker_and_resuming_goes_on(
+    qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.1")
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    workspace = workspace_of(window)
+    window.actions_table["concepts"].trigger()
+    panel = workspace.jobs
+
+    def card() -> JobCard | None:
+        found = [j for j in workspace.session.project.jobs() if j.kind == "invert"]
+        return panel.cards.get(found[0].id) if found else None
+
+    def can(what: str) -> bool:
+        shown = card()
+        return shown is not None and shown.buttons[what].isVisible()
+
+    qtbot.waitUntil(lambda: can("pause"), timeout=15_000)
+    shown = card()
+    assert shown is not None
+    qtbot.mouseClick(shown.buttons["pause"], Qt.MouseButton.LeftButton)
+    assert shown.state.text() == "Stopping…"
+    qtbot.waitUntil(lambda: can("resume"), timeout=10_000)
+    assert states(window)["invert"] is JobState.QUEUED
+    assert shown.state.text().startswith("Paused")
+    qtbot.waitUntil(lambda: workspace.states[Step.CONCEPTS].state is StepState.PAUSED)
+    qtbot.mouseClick(shown.buttons["resume"], Qt.MouseButton.LeftButton)
+    wait_until_done(qtbot, window)
