@@ -134,6 +134,9 @@ class ErasureSpec(Spec):
     guide: str = ""
     preserve: tuple[str, ...] = ()
     ridge: float = 0.5  # UCE λ (§2.2)
+    # Whose text states UCE moves: the last subject token (published), or also the end mark after
+    # it, which some models read the concept from at least as much.
+    uce_tokens: Literal["subject", "subject+end"] = "subject"
     train_parameters: TrainParameters = "full"  # what the paper's runs trained (§2.1)
     eta: float = 1.0  # paper's η, whatever script is imitated (§2.1)
     guidance: float = 3.0

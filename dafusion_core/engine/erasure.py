@@ -25,14 +25,19 @@ __all__ = [
 
 
 @torch.inference_mode()
-def concept_vectors(model: DiffusionModel, prompts: Sequence[str]) -> torch.Tensor:
-    """The text state [len(prompts), d], float32, at the last subject token of each prompt.
+def concept_vectors(
+    model: DiffusionModel, prompts: Sequence[str], *, with_end: bool = False
+) -> torch.Tensor:
+    """Text states, float32, that stand for prompts: at the last subject token, [prompts, d].
 
-    For the empty prompt that is the beginning mark.
+    For the empty prompt that is the beginning mark. `with_end` adds the states of the end marks
+    after them: [2·prompts, d]. Attention is causal, so an end mark has seen the whole prompt.
     """
     states = tokens.encode(model, list(prompts)).float()
     places = torch.tensor([tokens.subject_index(model, prompt) for prompt in prompts])
-    return states[torch.arange(len(prompts)), places]
+    rows = torch.arange(len(prompts))
+    found = states[rows, places]
+    return torch.cat([found, states[rows, places + 1]]) if with_end else found
 
 
 def uce_matrix(

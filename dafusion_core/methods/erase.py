@@ -32,6 +32,7 @@ _CHECK_PICTURES = 3
 _CHECK_PREDICTIONS = 8
 _CHECK_PROMPTS = 6  # of each role
 _EVERY = 10
+_MUCH_LEFT = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +105,18 @@ def _erase(
     shown = ctx.scratch / f"preview-{unit.id}.png"
     shutil.copyfile(sheet, shown)
     ctx.preview(shown, "before (left) and after (right): " + ", ".join(p for p in prompts if p))
+    check = compare_snapshots(spec, prompts, before, after)
+    _warn_if_left(spec, check, ctx)
     record = {
         "method": spec.method,
         "train_parameters": spec.train_parameters if spec.method == "esd" else "",
+        "uce_tokens": spec.uce_tokens if spec.method == "uce" else "",
         "base_hash": model.base_hash,
         "concepts": list(spec.concepts),
         "guide": spec.guide,
         "changed_parameters": sum(value.numel() for value in changed.values()),
         "changed_tensors": len(changed),
-        "check": compare_snapshots(spec, prompts, before, after),
+        "check": check,
         **numbers,
         "seconds": round(time.monotonic() - began, 2),
     }
@@ -121,11 +125,13 @@ def _erase(
 
 def _uce(spec: ErasureSpec, model: DiffusionModel) -> dict[str, torch.Tensor]:
     """W·M for every cross-attention key and value; seconds."""
-    concepts = erasure.concept_vectors(model, spec.concepts)
-    guide = erasure.concept_vectors(model, [spec.guide]).expand_as(concepts)
+    with_end = spec.uce_tokens == "subject+end"
+    concepts = erasure.concept_vectors(model, spec.concepts, with_end=with_end)
+    guides = [spec.guide] * len(spec.concepts)
+    guide = erasure.concept_vectors(model, guides, with_end=with_end)
     preserve = concepts[:0]
     if spec.preserve:
-        preserve = erasure.concept_vectors(model, spec.preserve)
+        preserve = erasure.concept_vectors(model, spec.preserve, with_end=with_end)
     matrix = erasure.uce_matrix(concepts, guide, preserve, spec.ridge)
     return erasure.uce_weights(model.unet, matrix)
 
@@ -301,6 +307,21 @@ def compare_snapshots(
         "preserve_prediction_change": mean("preserve", "prediction_change"),
         "concept_left": mean("concept", "left"),
     }
+
+
+def _warn_if_left(spec: ErasureSpec, check: dict[str, Any], ctx: JobContext) -> None:
+    """Say so when the concept is still there: a method may run well and yet do little."""
+    left = check["concept_left"]
+    if left is None or left < _MUCH_LEFT:
+        return
+    way_out = "Try more iterations or other parameters to train."
+    if spec.method == "uce":
+        way_out = "Try ESD."
+        if spec.uce_tokens == "subject":
+            way_out = "Let UCE move the end mark too (subject+end), or try ESD."
+    ctx.log(
+        f"About {100 * min(left, 1):.0f} % of the concept's effect is left. {way_out}", "warning"
+    )
 
 
 def _save_sheet(before: Snapshot, after: Snapshot, path: Path) -> Path:

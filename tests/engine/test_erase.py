@@ -79,21 +79,30 @@ def naive_uce(
     return left @ torch.linalg.inv(right)
 
 
-def last_subject_state(model: DiffusionModel, prompt: str) -> torch.Tensor:
+def last_subject_state(model: DiffusionModel, prompt: str, after: int = 0) -> torch.Tensor:
     encoded = model.tokenizer([prompt], padding="max_length", truncation=True, return_tensors="pt")
     place = max(0, int(encoded["attention_mask"].sum()) - 2)
-    return model.text_encoder(encoded["input_ids"])[0][0, place]
+    return model.text_encoder(encoded["input_ids"])[0][0, place + after]
 
 
+@pytest.mark.parametrize("moved_tokens", ["subject", "subject+end"])
 @pytest.mark.parametrize("guide", ["plant", ""])
 @pytest.mark.parametrize("concepts", [("oak",), ("oak", "a big oak", "thistle")])
 def test_uce_equals_the_formula(
-    source: ModelSource, model: DiffusionModel, ctx: NullContext, guide: str, concepts: Any
+    source: ModelSource,
+    model: DiffusionModel,
+    ctx: NullContext,
+    guide: str,
+    concepts: Any,
+    moved_tokens: str,
 ) -> None:
-    found, record = erased(source, ctx, guide=guide, concepts=concepts, ridge=0.3)
-    c = [last_subject_state(model, concept) for concept in concepts]
-    g = [last_subject_state(model, guide) for _ in concepts]
-    p = [last_subject_state(model, prompt) for prompt in ("a leaf", "fern")]
+    found, record = erased(
+        source, ctx, guide=guide, concepts=concepts, ridge=0.3, uce_tokens=moved_tokens
+    )
+    places = (0, 1) if moved_tokens == "subject+end" else (0,)
+    c = [last_subject_state(model, concept, k) for concept in concepts for k in places]
+    g = [last_subject_state(model, guide, k) for _ in concepts for k in places]
+    p = [last_subject_state(model, prompt, k) for prompt in ("a leaf", "fern") for k in places]
     expected_names = [
         name
         for name, _ in model.unet.named_parameters()
@@ -316,3 +325,8 @@ def test_it_stops_while_sampling(source: ModelSource, tmp_path: Path) -> None:
     ctx = Impatient(scratch=tmp_path, root=tmp_path)
     with pytest.raises(Cancelled):
         erased(source, ctx, method="esd")
+
+
+def test_a_concept_that_is_still_there_is_said(source: ModelSource, ctx: NullContext) -> None:
+    erased(source, ctx, ridge=1e6)
+    assert any("is left. Let UCE move the end mark" in line for line in ctx.lines)
