@@ -14,7 +14,14 @@ from dafusion_core.domain.records import JobState, UnitState
 from dafusion_core.domain.specs import ErasureSpec
 from dafusion_core.jobs import queue
 from dafusion_core.storage.database import Database
-from dafusion_core.storage.jobs import NewUnit, add_job, add_metrics, get_job, get_metrics, get_units
+from dafusion_core.storage.jobs import (
+    NewUnit,
+    add_job,
+    add_metrics,
+    get_job,
+    get_metrics,
+    get_units,
+)
 from dafusion_core.storage.project import ProjectFile, create_project
 
 ME = "here:1:1.0"

@@ -156,8 +156,7 @@ def test_a_corrupt_file_is_refused_and_not_changed(weeds: Path, how: str) -> Non
         (files_folder(weeds) / "owner.json").write_text("{}")
     before = digest(weeds)
     with pytest.raises(ProjectDamaged):
-        opened = open_project(weeds)
-        opened.close()
+        open_project(weeds)
     assert digest(weeds) == before
 
 
@@ -225,7 +224,7 @@ def test_the_file_system_of_a_place_is_the_innermost_mount(
             self.mountpoint, self.fstype = mountpoint, fstype
 
     parts = [Part("/", "ext4"), Part(str(tmp_path), "NFS"), Part(f"{tmp_path}x", "cifs")]
-    monkeypatch.setattr(project.psutil, "disk_partitions", lambda all: parts)  # noqa: A002
+    monkeypatch.setattr(project.psutil, "disk_partitions", lambda all: parts)
     assert project.file_system_of(tmp_path / "deep") == "nfs"
     assert project.file_system_of(Path("/")) == "ext4"
 
