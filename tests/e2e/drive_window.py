@@ -53,6 +53,7 @@ class Driver:
         window.errors.install()
         window.resize(*SIZE)
         window.show()
+        window.activateWindow()  # keys need it where no window manager gives the focus
         window.setFocus()
         return window
 
