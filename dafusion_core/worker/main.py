@@ -38,6 +38,7 @@ from dafusion_core.storage.jobs import get_units
 from dafusion_core.storage.project import ProjectFile, attach_project
 from dafusion_core.worker.binding import BINDERS
 from dafusion_core.worker.context import Reporter, StopFlags, WorkerContext, failed_count, get_seq
+from dafusion_core.worker.verify import check_files
 
 IDLE_POLL_S = 1.0
 
@@ -124,6 +125,7 @@ class Worker:
             units = units_to_run(get_units(self.project.db, job.id))
             context.units_before = job.total - len(units)
             if units:
+                check_files(self.project.objects, inputs)
                 registry.run_method(job.kind, spec, inputs, units, context)
             context.flush()
         except BaseException as error:

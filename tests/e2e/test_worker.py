@@ -289,6 +289,31 @@ def test_a_worker_that_cannot_start_is_reported_with_its_last_words(project: Pro
     assert states(project) == ["queued"]
 
 
+def test_changed_weights_and_missing_pictures_are_noticed_before_work_begins(
+    project: Project,
+) -> None:
+    invert = project.invert()
+    run_queue(project)
+    weights = project.files / project.embeddings(invert.id)[0].path
+    right = weights.read_bytes()
+    weights.write_bytes(b"something else")
+    job = project.generate(inversion_job=invert.id, t0_set=(0.5,), variants=1)
+    run_queue(project)
+    after = project.job(job.id)
+    assert (after.state, after.error_kind, after.done) == (JobState.FAILED, "environment", 0)
+    assert str(weights) in (after.error_text or "")
+    weights.write_bytes(right)
+    source = project.image_path(project.images(part="train")[0])
+    source.rename(source.with_suffix(".moved"))
+    project.retry(job.id)
+    run_queue(project)
+    assert f"{source}” is missing" in (project.job(job.id).error_text or "")
+    source.with_suffix(".moved").rename(source)
+    project.retry(job.id)
+    run_queue(project)
+    assert project.job(job.id).state is JobState.SUCCEEDED
+
+
 def test_the_workers_prints_go_to_its_log(project: Project) -> None:
     plan_generation(project)
     run_queue(project)
