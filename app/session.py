@@ -134,6 +134,7 @@ class Session(QObject):
         """Work through the queue from now on."""
         if not self.is_read_only and not self._is_closing:
             self.jobs.start()
+            self.changes.publish(ProjectChanges(jobs=True))  # what can be started has changed
 
     def import_folder(self, folder: Path, then: Callable[[ImportReport], None]) -> None:
         """Import pictures in the background; `then(report)` follows in the window's thread."""
