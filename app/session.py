@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class Session(QObject):
         self.device_name = ""
         self._kinds: dict[int, str] = {}
         self._is_closing = False
+        self._stop_import = threading.Event()
         for runner in (self.commands, self.imports):
             runner.changed.connect(self.changes.publish)
             runner.failed.connect(self.failed)
@@ -139,11 +141,13 @@ class Session(QObject):
     def import_folder(self, folder: Path, then: Callable[[ImportReport], None]) -> None:
         """Import pictures in the background; `then(report)` follows in the window's thread."""
 
+        self._stop_import.clear()
+
         def command() -> ImportReport:
             return self.project.import_folder(
                 folder,
                 on_progress=self.imports.report,
-                should_stop=self.imports.should_stop.is_set,
+                should_stop=lambda: self._stop_import.is_set() or self._is_closing,
             )
 
         def done(report: ImportReport) -> None:
@@ -151,6 +155,10 @@ class Session(QObject):
             then(report)
 
         self.imports.submit(command, done)
+
+    def stop_import(self) -> None:
+        """End a running import after the current picture; what is in stays."""
+        self._stop_import.set()
 
     def save_report(self, path: Path) -> None:
         """Write the report file in the background."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, QUrl, Signal
@@ -34,6 +35,10 @@ BOUND_BY_PAGES = (
 )  # fmt: skip
 
 
+#: How often the pictures that are in already are shown while others are still being imported.
+IMPORT_SHOW_S = 2.0
+
+
 class Workspace(QWidget):
     """One open project.
 
@@ -52,6 +57,7 @@ class Workspace(QWidget):
         self.bar = bar
         self.states: dict[Step, StepStatus] = {}
         self.main_verb = MainVerb.EVERYTHING
+        self._shown_at = 0.0
         self.rail = Rail(actions["everything"])
         self.pages: dict[Step, Page] = {
             Step.IMAGES: ImagesPage(session, actions),
@@ -93,6 +99,7 @@ class Workspace(QWidget):
         session.changes.changed.connect(self._on_changed)
         session.imported.connect(self._on_import_progress)
         session.made.connect(self._on_made)
+        session.failed.connect(self._on_failed)
         actions.bind("everything", self.do_next)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
@@ -176,13 +183,20 @@ class Workspace(QWidget):
     def import_folder(self, folder: Path) -> None:
         """Import in the background; the page fills when it is done."""
         self.session.import_folder(folder, self._on_imported)
-        self.said.emit(f"Importing “{folder.name}”…")
+        text = f"Importing “{folder.name}”…"
+        self.bar.say("import", "info", text, [("Stop", self.session.stop_import)])
+        self._shown_at = time.monotonic()
         self.show_step(Step.IMAGES)
         self.refresh()
 
-    def _on_import_progress(self, values: tuple[object, ...]) -> None:
+    def _on_import_progress(self, values: tuple[int, ...]) -> None:
         done, total, *_name = values
-        self.said.emit(f"Importing: {done} of {total}")
+        message = self.bar.messages.get("import")
+        if message is not None:
+            message.set_text(f"Importing: {done:,} of {total:,} files")
+        if time.monotonic() - self._shown_at > IMPORT_SHOW_S:
+            self._shown_at = time.monotonic()
+            self.session.changes.publish(ProjectChanges(images=True))
 
     def _on_imported(self, report: ImportReport) -> None:
         self.said.emit(report.sentence)
@@ -192,6 +206,12 @@ class Workspace(QWidget):
         kind = "warning" if report.warnings or not report.imported else "info"
         self.bar.say("import", kind, " ".join(lines))
         self.refresh()
+
+    def _on_failed(self, error: Exception) -> None:
+        # It may have been an import, and then what is possible has changed.
+        if not self.session.imports.is_busy:
+            self.bar.remove("import")
+        self._soon.start()
 
     def _on_made(self, what: tuple[str, Path]) -> None:
         sentence, path = what
@@ -216,10 +236,13 @@ class Workspace(QWidget):
             "info",
             unfinished_sentence(unfinished),
             [
-                ("Resume", lambda: self.session.resume([job.id for job in unfinished])),
+                ("Resume", self._resume_unfinished),
                 ("Not now", lambda: None),
             ],
         )
+
+    def _resume_unfinished(self) -> None:
+        self.session.resume([job.id for job in unfinished_jobs(self.session.project.jobs())])
 
 
 def unfinished_jobs(jobs: list[Job]) -> list[Job]:

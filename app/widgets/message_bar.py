@@ -57,6 +57,12 @@ class Message(QFrame):
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.details)
 
+    def set_text(self, text: str) -> None:
+        """Say something else, for example how far it is."""
+        self.text = text
+        self._label.setText(text)
+        self.setAccessibleName(text)
+
     def paint_colors(self) -> None:
         """Follow the theme."""
         c = theme.colors

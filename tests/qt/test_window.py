@@ -224,6 +224,20 @@ def test_problems_of_an_import_are_listed(qtbot: QtBot, window: MainWindow, phot
     assert problems.item(0).text().startswith("broken.png: ")
 
 
+def test_a_folder_without_pictures_is_explained(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    drop(window.welcome.zone, tmp_path / "empty")
+    qtbot.waitUntil(lambda: bool(window.bar.messages) and "import" not in window.bar.messages)
+    message = next(iter(window.bar.messages.values()))
+    assert message.kind == "warning"
+    page = workspace_of(window).pages[Step.IMAGES]
+    qtbot.waitUntil(lambda: page.stack.currentWidget() is page.empty)
+    assert window.actions_table["import"].isEnabled()
+    assert not window.actions_table["everything"].isEnabled()
+
+
 # ------------------------------------------------------------------------------- looks
 
 
