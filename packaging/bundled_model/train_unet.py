@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="tiny network, under a minute")
     args = parser.parse_args()
     if args.smoke:
-        args.per_class, args.minutes, args.steps, args.batch = 24, 0.3, 150, 16
+        args.per_class, args.minutes, args.steps, args.batch = 8, 0.6, 80, 16
     common.start(args.seed, args.threads)
     data = common.cached_set(args.out / "data" / f"train-{args.per_class}.npz", list(TRAINED),
                              args.per_class, common.TRAIN_SEED, recolour=0.12, seed=args.seed)
@@ -90,7 +90,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(args.seed + 7919 * step)
     begin, saved, limit = time.time() - spent, time.time(), args.minutes * 60
     n = len(latents)
-    running: float | None = None
+    running, keep = None, 0.8 if args.smoke else 0.99
     # channels that the autoencoder left unused hold only noise: they count for little
     signal, noise_level = latents[:2000].float().split(half, 1)
     unused = noise_level.mean((0, 2, 3)) > signal.std((0, 2, 3))
@@ -128,9 +128,9 @@ def main() -> None:
         optimiser.step()
         average.update(both, step)
         value = float(error.detach().mean())
-        running = value if running is None else 0.99 * running + 0.01 * value
+        running = value if running is None else keep * running + (1 - keep) * value
         step, samples = step + 1, samples + args.batch
-        if step % (25 if args.smoke else 100) == 0:
+        if step % (10 if args.smoke else 100) == 0:
             common.say(step=step, seconds=time.time() - begin, error=running)
         if time.time() - saved > 120:
             save()

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="tiny network, under a minute")
     args = parser.parse_args()
     if args.smoke:
-        args.per_class, args.minutes, args.steps = 24, 0.3, 150
+        args.per_class, args.minutes, args.steps = 8, 0.6, 80
     common.start(args.seed, args.threads)
     data = common.cached_set(args.out / "data" / f"train-{args.per_class}.npz", list(TRAINED),
                              args.per_class, common.TRAIN_SEED, recolour=0.12, seed=args.seed)
@@ -96,7 +96,7 @@ def main() -> None:
         step, spent = int(state["step"]), float(state["seconds"])
     rng = np.random.default_rng(args.seed + step)
     begin, saved = time.time() - spent, time.time()
-    running: float | None = None
+    running, keep = None, 0.8 if args.smoke else 0.98
     limit = args.minutes * 60
 
     def finish() -> None:
@@ -135,9 +135,9 @@ def main() -> None:
         optimiser.step()
         average.update(vae, step)
         value = float(loss.detach())
-        running = value if running is None else 0.98 * running + 0.02 * value
+        running = value if running is None else keep * running + (1 - keep) * value
         step += 1
-        if step % (25 if args.smoke else 100) == 0:
+        if step % (10 if args.smoke else 100) == 0:
             common.say(step=step, seconds=time.time() - begin, loss=running)
         if time.time() - saved > 120:
             finish()
