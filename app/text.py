@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dafusion_core.domain.records import Curation, Job, JobState, Part
 
 NARROW = "\u00a0"  # a number is not torn from its unit at the end of a line
@@ -63,4 +65,10 @@ def job_state_words(job: Job, is_stopping: bool = False, is_blocked: bool = Fals
         return f"Interrupted, {job.done:,} of {job.total:,} kept"
     if job.state is JobState.CANCELLED:
         return f"Cancelled, {job.done:,} of {job.total:,} kept" if job.done else "Cancelled"
-    return {JobState.SUCCEEDED: "Done", JobState.FAILED: "Failed"}[job.state]
+    if job.state is JobState.FAILED:
+        return "Failed"
+    # After an interruption, the time between would count as well.
+    if job.attempt == 1 and job.started_at and job.finished_at:
+        took = datetime.fromisoformat(job.finished_at) - datetime.fromisoformat(job.started_at)
+        return f"Done in {duration(max(1.0, took.total_seconds()))}"
+    return "Done"
