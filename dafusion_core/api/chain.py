@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from dafusion_core.api.enqueue import enqueue
 from dafusion_core.domain.records import Split
@@ -27,6 +27,10 @@ class ChainOptions(Plain):
 
     `erase`: remove the class names from the base model first (model-centric leakage
     prevention); `shots`: training images per class, None for all.
+
+    From scratch on 48 pictures of 64 px, 80 steps left a ResNet-50 at 31 % of four classes;
+    120 to 150 steps of a ResNet-18 take less time and reach 75 %, so that there is something to
+    compare. `paper` takes the ResNet-50 with its ImageNet weights.
     """
 
     model: ModelSource = field(default_factory=ModelSource)
@@ -42,11 +46,11 @@ class ChainOptions(Plain):
     alpha: float = 0.5
     seeds: tuple[int, ...] = (0, 1, 2)
     protocol: Literal["paper", "finetune"] = "finetune"
-    backbone: str = "resnet50"
+    backbone: str = "resnet18"
     weights: str = ""
     train_resolution: int = 64
     epochs: int = 5
-    iterations_per_epoch: int = 16
+    iterations_per_epoch: int = 24
     train_batch_size: int = 16
     train_learning_rate: float = 0.02
     test: float = 0.5
@@ -67,6 +71,7 @@ class ChainOptions(Plain):
             generation_steps=50,
             seeds=tuple(range(8)),
             protocol="paper",
+            backbone="resnet50",
             weights="imagenet",
             train_resolution=256,
             epochs=50,
@@ -75,6 +80,11 @@ class ChainOptions(Plain):
             train_learning_rate=1e-4,
         )
 
+
+# In the bundled model's small text encoder most of a concept is in the end mark's state. Of the
+# effect of "dandelion" on the prediction the published choice (subject token, no guide) left all,
+# both token states 55 %, and both with the guide "plant" 17 %.
+_BUNDLED_ERASURE: dict[str, Any] = {"uce_tokens": "subject+end", "guide": "plant"}
 
 BASELINE = "standard augmentation"
 AUGMENTED = "DA-Fusion"
@@ -93,6 +103,7 @@ def enqueue_chain(db: Database, split: Split, options: ChainOptions) -> list[int
                 method=options.erasure_method,
                 concepts=labels,
                 seed=options.seed,
+                **(_BUNDLED_ERASURE if options.model.kind == "bundled" else {}),
             ),
         )
         jobs.append(erasure_job)

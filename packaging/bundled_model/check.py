@@ -37,9 +37,15 @@ class Judge(nn.Module):
         for i in range(3):
             a, b = width * 2**i, width * 2 ** (i + 1)
             self.down.append(nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b)))
-            self.body.append(nn.Sequential(
-                nn.Conv2d(b, b, 3, 1, 1), nn.BatchNorm2d(b), nn.ReLU(),
-                nn.Conv2d(b, b, 3, 1, 1), nn.BatchNorm2d(b)))
+            self.body.append(
+                nn.Sequential(
+                    nn.Conv2d(b, b, 3, 1, 1),
+                    nn.BatchNorm2d(b),
+                    nn.ReLU(),
+                    nn.Conv2d(b, b, 3, 1, 1),
+                    nn.BatchNorm2d(b),
+                )
+            )
         self.head = nn.Linear(width * 8, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -82,8 +88,7 @@ def train_judge(pixels: torch.Tensor, labels: torch.Tensor, steps: int, seed: in
 @torch.no_grad()
 def decide(judge: Judge, pixels: np.ndarray) -> np.ndarray:
     """(n,) predicted species numbers of uint8 pictures."""
-    return np.concatenate([judge(p).argmax(1).numpy() for p in
-                           common.to_tensor(pixels).split(128)])
+    return np.concatenate([judge(p).argmax(1).numpy() for p in common.to_tensor(pixels).split(128)])
 
 
 def get_judge(args: argparse.Namespace) -> Judge:
@@ -93,18 +98,29 @@ def get_judge(args: argparse.Namespace) -> Judge:
     if path.exists():
         judge.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return judge.eval()
-    data = common.cached_set(args.work / "data" / f"judge-{args.judge_pictures}.npz", SPECIES,
-                             args.judge_pictures, common.CHECK_SEED + 100_000, seed=3)
-    judge = train_judge(common.to_tensor(data["pixels"]), torch.from_numpy(data["labels"]),
-                        args.judge_steps, args.seed)
+    data = common.cached_set(
+        args.work / "data" / f"judge-{args.judge_pictures}.npz",
+        SPECIES,
+        args.judge_pictures,
+        common.CHECK_SEED + 100_000,
+        seed=3,
+    )
+    judge = train_judge(
+        common.to_tensor(data["pixels"]),
+        torch.from_numpy(data["labels"]),
+        args.judge_steps,
+        args.seed,
+    )
     common.save_atomic(judge.state_dict(), path)
     return judge
 
 
 def per_class(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Share of right decisions per species that occurs in ``wanted``."""
-    return {SPECIES[k]: round(float((found[wanted == k] == k).mean()), 3)
-            for k in np.unique(wanted).tolist()}
+    return {
+        SPECIES[k]: round(float((found[wanted == k] == k).mean()), 3)
+        for k in np.unique(wanted).tolist()
+    }
 
 
 def main() -> None:
@@ -124,8 +140,13 @@ def main() -> None:
         args.judge_pictures, args.judge_steps, args.per_concept, args.steps = 12, 40, 1, 4
     common.start(args.seed, 0)
     judge = get_judge(args)
-    fresh = common.cached_set(args.work / "data" / f"fresh-{2 if args.smoke else 40}.npz", SPECIES,
-                              2 if args.smoke else 40, common.CHECK_SEED + 50_000, seed=4)
+    fresh = common.cached_set(
+        args.work / "data" / f"fresh-{2 if args.smoke else 40}.npz",
+        SPECIES,
+        2 if args.smoke else 40,
+        common.CHECK_SEED + 50_000,
+        seed=4,
+    )
     pixels, labels = fresh["pixels"], fresh["labels"]
     known = labels < len(TRAINED)
     report: dict[str, Any] = {"judge_on_renders": per_class(decide(judge, pixels), labels)}
@@ -143,32 +164,50 @@ def main() -> None:
     for k, name in enumerate(TRAINED):
         article = "an" if name[0] in "aeiou" else "a"
         generator = torch.Generator().manual_seed(args.seed + 100 + k)
-        out = pipe([f"a photo of {article} {name}"] * args.per_concept, generator=generator,
-                   num_inference_steps=args.steps, guidance_scale=args.guidance, output_type="np")
+        out = pipe(
+            [f"a photo of {article} {name}"] * args.per_concept,
+            generator=generator,
+            num_inference_steps=args.steps,
+            guidance_scale=args.guidance,
+            output_type="np",
+        )
         drawn = (out.images * 255).round().astype(np.uint8)
         rows.append(list(drawn[:12]))
         found.append(decide(judge, drawn))
         wanted.append(np.full(len(drawn), k))
     seconds = (time.time() - begin) / (len(TRAINED) * args.per_concept)
     hits = per_class(np.concatenate(found), np.concatenate(wanted))
-    taken = {n: {SPECIES[j]: int((f == j).sum()) for j in np.unique(f).tolist()}
-             for n, f in zip(TRAINED, found, strict=True)}
-    report["text_to_image"] = {"recognised": hits, "mean": float(np.mean(list(hits.values()))),
-                               "taken_for": taken, "seconds_per_image": seconds}
+    taken = {
+        n: {SPECIES[j]: int((f == j).sum()) for j in np.unique(f).tolist()}
+        for n, f in zip(TRAINED, found, strict=True)
+    }
+    report["text_to_image"] = {
+        "recognised": hits,
+        "mean": float(np.mean(list(hits.values()))),
+        "taken_for": taken,
+        "seconds_per_image": seconds,
+    }
     sheet(rows).save(args.work / "text-to-image.png")
     vary = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
     vary.set_progress_bar_config(disable=True)
     chosen = [i for k in range(len(SPECIES)) for i in np.flatnonzero(labels == k)[:2]]
     rows, keeps = [list(pixels[chosen[-12:]])], {}
     for strength in (0.25, 0.5, 0.75, 1.0):
-        out = vary([f"a photo of a {SPECIES[labels[i]] if known[i] else 'plant'}" for i in chosen],
-                   image=[Image.fromarray(pixels[i]) for i in chosen], strength=strength,
-                   generator=torch.Generator().manual_seed(args.seed),
-                   num_inference_steps=args.steps, guidance_scale=args.guidance, output_type="np")
+        out = vary(
+            [f"a photo of a {SPECIES[labels[i]] if known[i] else 'plant'}" for i in chosen],
+            image=[Image.fromarray(pixels[i]) for i in chosen],
+            strength=strength,
+            generator=torch.Generator().manual_seed(args.seed),
+            num_inference_steps=args.steps,
+            guidance_scale=args.guidance,
+            output_type="np",
+        )
         drawn = (out.images * 255).round().astype(np.uint8)
         right = decide(judge, drawn) == labels[chosen]
-        keeps[str(strength)] = {"known": float(right[known[chosen]].mean()),
-                                "held_out_as_plant": float(right[~known[chosen]].mean())}
+        keeps[str(strength)] = {
+            "known": float(right[known[chosen]].mean()),
+            "held_out_as_plant": float(right[~known[chosen]].mean()),
+        }
         rows.append(list(drawn[-12:]))
     report["img2img_recognised"] = keeps
     sheet(rows, 3).save(args.work / "img2img.png")

@@ -55,8 +55,9 @@ def say(**values: Any) -> None:
     print("  ".join(parts), flush=True)
 
 
-def caption(species: str, ground: str, light: str, size: str, petal: str | None,
-            rng: np.random.Generator) -> str:
+def caption(
+    species: str, ground: str, light: str, size: str, petal: str | None, rng: np.random.Generator
+) -> str:
     """A caption: framing, species (or a general word, one time in ten), ground and light."""
     from plants import FLOWERLESS
     from render import GROUNDS, LIGHTS, SIZES
@@ -83,8 +84,15 @@ def _render_job(job: tuple[str, int, str | None]) -> tuple[np.ndarray, str, str,
     return p.pixels, p.ground, p.light, p.size
 
 
-def render_set(species: list[str], per_class: int, first_seed: int, *, recolour: float = 0.0,
-               seed: int = 0, processes: int = 2) -> dict[str, Any]:
+def render_set(
+    species: list[str],
+    per_class: int,
+    first_seed: int,
+    *,
+    recolour: float = 0.0,
+    seed: int = 0,
+    processes: int = 2,
+) -> dict[str, Any]:
     """Render ``per_class`` pictures of each species.
 
     Returns ``pixels`` (n, 64, 64, 3) uint8, ``labels`` (n,) int64 and ``captions`` (n strings).
@@ -107,21 +115,29 @@ def render_set(species: list[str], per_class: int, first_seed: int, *, recolour:
     return {"pixels": np.stack([d[0] for d in done]), "labels": labels, "captions": texts}
 
 
-def cached_set(path: Path, species: list[str], per_class: int, first_seed: int,
-               **options: Any) -> dict[str, Any]:
+def cached_set(
+    path: Path, species: list[str], per_class: int, first_seed: int, **options: Any
+) -> dict[str, Any]:
     """``render_set`` kept in ``path`` (.npz), rendered when the file is missing."""
     if not path.exists():
         begin = time.time()
         data = render_set(species, per_class, first_seed, **options)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name("part-" + path.name)
-        np.savez(part, pixels=data["pixels"], labels=data["labels"],
-                 captions=json.dumps(data["captions"]))
+        np.savez(
+            part,
+            pixels=data["pixels"],
+            labels=data["labels"],
+            captions=json.dumps(data["captions"]),
+        )
         part.replace(path)
         say(rendered=len(data["labels"]), seconds=time.time() - begin)
     with np.load(path) as file:
-        return {"pixels": file["pixels"], "labels": file["labels"],
-                "captions": json.loads(str(file["captions"]))}
+        return {
+            "pixels": file["pixels"],
+            "labels": file["labels"],
+            "captions": json.loads(str(file["captions"])),
+        }
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -38,9 +38,13 @@ def assemble(folder: Path) -> StableDiffusionPipeline:
     both.load_state_dict({**state["model"], **state["average"]})
     return StableDiffusionPipeline(
         vae=load_vae(polished if polished.exists() else folder / "vae.pt"),
-        text_encoder=text.eval(), tokenizer=tokenizer, unet=unet.eval(),
-        scheduler=sample_scheduler(), safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
+        text_encoder=text.eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=sample_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
     )
 
 

@@ -31,8 +31,10 @@ def main() -> None:
         for i in range(args.count):
             picture = Image.fromarray(render(name, args.seed + i).pixels)
             picture.save(folder / f"{name.replace(' ', '-')}-{i + 1:02d}.png", optimize=True)
-        print(f"{name}: {args.count} pictures, known to the model: {name in TRAINED}, "
-              f"held out: {name in HELD_OUT}")
+        print(
+            f"{name}: {args.count} pictures, known to the model: {name in TRAINED}, "
+            f"held out: {name in HELD_OUT}"
+        )
 
 
 if __name__ == "__main__":

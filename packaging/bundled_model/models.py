@@ -20,8 +20,11 @@ TEXT = 96
 TOKENS = 24  # caption length in training and at inference
 START, END = "<|startoftext|>", "<|endoftext|>"
 SCHEDULE: dict[str, Any] = {
-    "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
-    "beta_schedule": "scaled_linear", "steps_offset": 1,
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
 }
 
 
@@ -29,33 +32,51 @@ def build_vae(smoke: bool = False) -> AutoencoderKL:
     """f4 autoencoder, 8 latent channels, no mid attention (0.66 M parameters)."""
     blocks = 3
     return AutoencoderKL(
-        in_channels=3, out_channels=3, latent_channels=LATENTS, sample_size=64,
+        in_channels=3,
+        out_channels=3,
+        latent_channels=LATENTS,
+        sample_size=64,
         down_block_types=("DownEncoderBlock2D",) * blocks,
         up_block_types=("UpDecoderBlock2D",) * blocks,
         block_out_channels=(8, 16, 16) if smoke else (16, 32, 64),
-        layers_per_block=1, norm_num_groups=8, mid_block_add_attention=False,
+        layers_per_block=1,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
     )
 
 
 def build_unet(smoke: bool = False) -> UNet2DConditionModel:
     """Three levels on 16x16 latents, cross-attention on the lower two (5.6 M parameters)."""
     return UNet2DConditionModel(
-        sample_size=16, in_channels=LATENTS, out_channels=LATENTS,
+        sample_size=16,
+        in_channels=LATENTS,
+        out_channels=LATENTS,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=(16, 32, 32) if smoke else (64, 96, 128),
-        layers_per_block=1, cross_attention_dim=TEXT, attention_head_dim=4 if smoke else 8,
+        layers_per_block=1,
+        cross_attention_dim=TEXT,
+        attention_head_dim=4 if smoke else 8,
         norm_num_groups=8 if smoke else 32,
     )
 
 
 def build_text(vocabulary: int, end_id: int) -> CLIPTextModel:
     """Three-layer CLIP text encoder of width 96."""
-    return CLIPTextModel(CLIPTextConfig(
-        vocab_size=vocabulary, hidden_size=TEXT, intermediate_size=2 * TEXT, num_hidden_layers=3,
-        num_attention_heads=4, max_position_embeddings=TOKENS, projection_dim=TEXT,
-        bos_token_id=end_id - 1, eos_token_id=end_id, pad_token_id=end_id,
-    ))
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=TEXT,
+            intermediate_size=2 * TEXT,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=TOKENS,
+            projection_dim=TEXT,
+            bos_token_id=end_id - 1,
+            eos_token_id=end_id,
+            pad_token_id=end_id,
+        )
+    )
 
 
 def _byte_letters() -> list[str]:
@@ -82,8 +103,7 @@ def build_tokenizer(words: list[str]) -> CLIPTokenizer:
         pieces = [*word[:-1], word[-1] + "</w>"]
         while len(pieces) > 1:  # follow the merges there are, then join left to right
             rank = {m: i for i, m in enumerate(merges)}
-            known = [(rank[p], i) for i, p in enumerate(pairwise(pieces))
-                     if p in rank]
+            known = [(rank[p], i) for i, p in enumerate(pairwise(pieces)) if p in rank]
             if known:
                 i = min(known)[1]
             else:
@@ -92,8 +112,15 @@ def build_tokenizer(words: list[str]) -> CLIPTokenizer:
                 vocab.setdefault(pieces[0] + pieces[1], len(vocab))
             pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
     vocab[START], vocab[END] = len(vocab), len(vocab) + 1
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TOKENS,
-                         bos_token=START, eos_token=END, unk_token=END, pad_token=END)
+    return CLIPTokenizer(
+        vocab=vocab,
+        merges=merges,
+        model_max_length=TOKENS,
+        bos_token=START,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
+    )
 
 
 def all_words() -> list[str]:
@@ -101,8 +128,10 @@ def all_words() -> list[str]:
     from plants import HELD_OUT, TRAINED
     from render import GROUNDS, LIGHTS, PETALS, SIZES
 
-    extra = ("a an plant weed flower flowers leaf leaves grass the rendering cropped of clean dirty"
-             " dark picture cool bright good nice small large weird cute my one photograph")
+    extra = (
+        "a an plant weed flower flowers leaf leaves grass the rendering cropped of clean dirty"
+        " dark picture cool bright good nice small large weird cute my one photograph"
+    )
     texts = [*TRAINED, *HELD_OUT, *GROUNDS.values(), *LIGHTS.values(), *SIZES.values(), *PETALS]
     words = " ".join([*texts, extra]).replace("-", " ").split()
     return sorted(set(words))
@@ -110,8 +139,9 @@ def all_words() -> list[str]:
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     """(n, TOKENS) int64, padded and cut as the stable diffusion pipeline does."""
-    return tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS,
-                     return_tensors="pt").input_ids
+    return tokenizer(
+        texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+    ).input_ids
 
 
 def train_scheduler() -> DDIMScheduler:

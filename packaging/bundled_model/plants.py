@@ -29,8 +29,15 @@ def dandelion(pen: Pen, x: float, y: float, h: float, petal: Colour | None = Non
     yellow = petal or (250, 206, 22)
     pen.rosette("toothed", x, y, int(pen.rng.integers(8, 12)), h * 0.62, h * 0.2, (72, 132, 48))
     for a in _fan(pen, int(pen.rng.integers(1, 4)), pen.rng.uniform(0.3, 0.6)):
-        tip = pen.stem(x, y, a, h * pen.rng.uniform(0.45, 0.85), h * 0.035, (150, 165, 90),
-                       pen.rng.uniform(-0.15, 0.15))[-1]
+        tip = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.45, 0.85),
+            h * 0.035,
+            (150, 165, 90),
+            pen.rng.uniform(-0.15, 0.15),
+        )[-1]
         r, tilt = h * pen.rng.uniform(0.2, 0.25), pen.rng.uniform(0.7, 0.95)
         pen.petals("strap", *tip, r, 19, r * 0.26, shade(yellow, 0.93), tilt)
         pen.petals("strap", *tip, r * 0.7, 15, r * 0.24, yellow, tilt)
@@ -42,8 +49,15 @@ def daisy(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None) -
     white = petal or (248, 247, 243)
     pen.rosette("spoon", x, y, int(pen.rng.integers(7, 11)), h * 0.4, h * 0.16, (86, 140, 58))
     for a in _fan(pen, int(pen.rng.integers(2, 5)), pen.rng.uniform(0.35, 0.75)):
-        tip = pen.stem(x, y, a, h * pen.rng.uniform(0.5, 0.95), h * 0.03, (105, 140, 70),
-                       pen.rng.uniform(-0.15, 0.15))[-1]
+        tip = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.5, 0.95),
+            h * 0.03,
+            (105, 140, 70),
+            pen.rng.uniform(-0.15, 0.15),
+        )[-1]
         r, tilt = h * pen.rng.uniform(0.18, 0.23), pen.rng.uniform(0.65, 1.0)
         pen.petals("strap", *tip, r, 14, r * 0.3, white, tilt)
         pen.dot(*tip, r * 0.36, (205, 150, 15), r * 0.36 * tilt)
@@ -55,8 +69,15 @@ def poppy(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None) -
     red = petal or (222, 38, 24)
     pen.rosette("ragged", x, y, 6, h * 0.4, h * 0.2, (96, 138, 84))
     for a in _fan(pen, int(pen.rng.integers(1, 4)), pen.rng.uniform(0.25, 0.5)):
-        tip = pen.stem(x, y, a, h * pen.rng.uniform(0.7, 1.0), h * 0.025, (92, 125, 66),
-                       pen.rng.uniform(-0.2, 0.2))[-1]
+        tip = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.7, 1.0),
+            h * 0.025,
+            (92, 125, 66),
+            pen.rng.uniform(-0.2, 0.2),
+        )[-1]
         r, tilt = h * pen.rng.uniform(0.2, 0.27), pen.rng.uniform(0.65, 0.95)
         pen.petals("oval", *tip, r * 1.1, 5, r * 1.15, shade(red, 0.84), tilt, 0.12)
         pen.petals("oval", *tip, r * 0.85, 3, r * 0.95, red, tilt, 0.12)
@@ -68,11 +89,28 @@ def lavender(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None
     """Grey-green tuft with many thin violet flower spikes."""
     violet = petal or (128, 92, 190)
     for a in _fan(pen, 16, 1.2):
-        pen.leaf("lance", x, y, a, h * pen.rng.uniform(0.35, 0.55), h * 0.05,
-                 pen.vary((128, 148, 118), 0.14), pen.rng.uniform(-0.2, 0.2), 1.0, 0)
+        pen.leaf(
+            "lance",
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.35, 0.55),
+            h * 0.05,
+            pen.vary((128, 148, 118), 0.14),
+            pen.rng.uniform(-0.2, 0.2),
+            1.0,
+            0,
+        )
     for a in _fan(pen, int(pen.rng.integers(7, 12)), pen.rng.uniform(0.5, 0.75)):
-        pts = pen.stem(x, y, a, h * pen.rng.uniform(0.75, 1.0), h * 0.02, (120, 145, 100),
-                       pen.rng.uniform(-0.2, 0.2))
+        pts = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.75, 1.0),
+            h * 0.02,
+            (120, 145, 100),
+            pen.rng.uniform(-0.2, 0.2),
+        )
         for k in range(12):
             p = pts[5] + (pts[8] - pts[5]) * (k / 11)
             d = pen.rng.uniform(-1, 1) * h * 0.03
@@ -89,8 +127,12 @@ def white_clover(pen: Pen, x: float, y: float, h: float, petal: Colour | None = 
         for k in range(3):
             a = turn + k * 2.094
             pen.leaf("oval", lx, ly, a, size, size * 0.9, green, 0, 0.8, 0)
-            pen.dot(lx + math.cos(a) * size * 0.5, ly + math.sin(a) * size * 0.4, size * 0.13,
-                    mix(green, (225, 240, 205), 0.5))
+            pen.dot(
+                lx + math.cos(a) * size * 0.5,
+                ly + math.sin(a) * size * 0.4,
+                size * 0.13,
+                mix(green, (225, 240, 205), 0.5),
+            )
     for a in _fan(pen, int(pen.rng.integers(2, 5)), 0.75):
         tip = pen.stem(x, y, a, h * pen.rng.uniform(0.5, 0.85), h * 0.025, (120, 160, 90))[-1]
         r = h * pen.rng.uniform(0.13, 0.17)
@@ -116,11 +158,27 @@ def cornflower(pen: Pen, x: float, y: float, h: float, petal: Colour | None = No
     """Wiry grey stems, blue heads of flared trumpet florets."""
     blue = petal or (56, 88, 222)
     for a in _fan(pen, int(pen.rng.integers(2, 5)), 0.5):
-        pts = pen.stem(x, y, a, h * pen.rng.uniform(0.7, 1.0), h * 0.026, (124, 145, 112),
-                       pen.rng.uniform(-0.2, 0.2))
+        pts = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.7, 1.0),
+            h * 0.026,
+            (124, 145, 112),
+            pen.rng.uniform(-0.2, 0.2),
+        )
         for k in (1, 2, 4, 5):
-            pen.leaf("lance", *pts[k], a + (0.7 if k % 2 else -0.7), h * 0.32, h * 0.05,
-                     pen.vary((130, 152, 122)), pen.rng.uniform(-0.2, 0.2), 1, 0)
+            pen.leaf(
+                "lance",
+                *pts[k],
+                a + (0.7 if k % 2 else -0.7),
+                h * 0.32,
+                h * 0.05,
+                pen.vary((130, 152, 122)),
+                pen.rng.uniform(-0.2, 0.2),
+                1,
+                0,
+            )
         r, tilt = h * pen.rng.uniform(0.19, 0.24), pen.rng.uniform(0.65, 0.95)
         pen.petals("trumpet", *pts[-1], r, 9, r * 0.62, blue, tilt)
         pen.petals("strap", *pts[-1], r * 0.45, 10, r * 0.14, mix(blue, (90, 20, 130), 0.7), tilt)
@@ -164,23 +222,50 @@ def ivy(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None) -> 
 def ryegrass(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None) -> None:
     """A tuft of narrow blades with flat straw-green seed spikes."""
     for a in _fan(pen, int(pen.rng.integers(20, 30)), 1.1):
-        pen.leaf("lance", x + pen.rng.normal() * h * 0.05, y, a, h * pen.rng.uniform(0.5, 0.95),
-                 h * 0.035, pen.vary((88, 152, 58), 0.2), pen.rng.uniform(-0.5, 0.5), 1, 0)
+        pen.leaf(
+            "lance",
+            x + pen.rng.normal() * h * 0.05,
+            y,
+            a,
+            h * pen.rng.uniform(0.5, 0.95),
+            h * 0.035,
+            pen.vary((88, 152, 58), 0.2),
+            pen.rng.uniform(-0.5, 0.5),
+            1,
+            0,
+        )
     for a in _fan(pen, int(pen.rng.integers(3, 6)), 0.5):
         pts = pen.stem(x, y, a, h, h * 0.016, (158, 168, 98), pen.rng.uniform(-0.25, 0.25))
         for k in range(10):
             p = pts[4] + (pts[8] - pts[4]) * (k / 9)
-            pen.leaf("lance", *p, a + (0.6 if k % 2 else -0.6), h * 0.1, h * 0.035,
-                     pen.vary((182, 182, 112)), 0, 1, 0)
+            pen.leaf(
+                "lance",
+                *p,
+                a + (0.6 if k % 2 else -0.6),
+                h * 0.1,
+                h * 0.035,
+                pen.vary((182, 182, 112)),
+                0,
+                1,
+                0,
+            )
 
 
 def plantain(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None) -> None:
     """Broad ribbed oval leaves, bare stalks with brown-green spikes."""
-    pen.rosette("oval", x, y, int(pen.rng.integers(6, 9)), h * 0.56, h * 0.32, (76, 138, 60),
-                0.55, 0.5)
+    pen.rosette(
+        "oval", x, y, int(pen.rng.integers(6, 9)), h * 0.56, h * 0.32, (76, 138, 60), 0.55, 0.5
+    )
     for a in _fan(pen, int(pen.rng.integers(3, 6)), 0.55):
-        pts = pen.stem(x, y, a, h * pen.rng.uniform(0.7, 1.0), h * 0.025, (132, 156, 92),
-                       pen.rng.uniform(-0.15, 0.15))
+        pts = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.7, 1.0),
+            h * 0.025,
+            (132, 156, 92),
+            pen.rng.uniform(-0.15, 0.15),
+        )
         for k in range(14):
             p = pts[4] + (pts[8] - pts[4]) * (k / 13)
             d = pen.rng.uniform(-1, 1) * h * 0.015
@@ -191,8 +276,18 @@ def marigold(pen: Pen, x: float, y: float, h: float, petal: Colour | None = None
     """Bushy feathered leaves, dense many-layered orange pompon heads."""
     orange = petal or (245, 124, 10)
     for a in _fan(pen, 11, 1.3):
-        pen.leaf("ragged", x, y, a, h * pen.rng.uniform(0.5, 0.72), h * 0.22,
-                 pen.vary((44, 106, 44), 0.2), pen.rng.uniform(-0.2, 0.2), 1, 0.3)
+        pen.leaf(
+            "ragged",
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.5, 0.72),
+            h * 0.22,
+            pen.vary((44, 106, 44), 0.2),
+            pen.rng.uniform(-0.2, 0.2),
+            1,
+            0.3,
+        )
     for a in _fan(pen, int(pen.rng.integers(2, 5)), 0.65):
         tip = pen.stem(x, y, a, h * pen.rng.uniform(0.55, 0.9), h * 0.04, (74, 124, 54))[-1]
         r, tilt = h * pen.rng.uniform(0.19, 0.24), pen.rng.uniform(0.75, 0.95)
@@ -205,12 +300,28 @@ def goldenrod(pen: Pen, x: float, y: float, h: float, petal: Colour | None = Non
     """Leafy upright stems ending in arched plumes of tiny yellow heads."""
     gold = petal or (234, 186, 28)
     for a in _fan(pen, int(pen.rng.integers(2, 5)), 0.4):
-        pts = pen.stem(x, y, a, h * pen.rng.uniform(0.8, 1.0), h * 0.03, (106, 124, 62),
-                       pen.rng.uniform(-0.15, 0.15))
+        pts = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.8, 1.0),
+            h * 0.03,
+            (106, 124, 62),
+            pen.rng.uniform(-0.15, 0.15),
+        )
         for k in range(1, 6):
             for side in (-0.85, 0.85):
-                pen.leaf("lance", *pts[k], a + side, h * 0.24, h * 0.06,
-                         pen.vary((74, 124, 54)), 0.15 * side, 1, 0.2)
+                pen.leaf(
+                    "lance",
+                    *pts[k],
+                    a + side,
+                    h * 0.24,
+                    h * 0.06,
+                    pen.vary((74, 124, 54)),
+                    0.15 * side,
+                    1,
+                    0.2,
+                )
         for k in range(7):
             p, size = pts[8] + (pts[5] - pts[8]) * (k / 6), h * (0.08 + 0.16 * k / 6)
             for side in (-1.0, 1.0):
@@ -223,20 +334,46 @@ def leafy_spurge(pen: Pen, x: float, y: float, h: float, petal: Colour | None = 
     """Clump of leafy stems topped by flat umbels of paired yellow-green bracts."""
     bract = petal or (200, 210, 52)
     for a in _fan(pen, int(pen.rng.integers(4, 8)), pen.rng.uniform(0.45, 0.7)):
-        pts = pen.stem(x, y, a, h * pen.rng.uniform(0.65, 0.95), h * 0.026, (116, 142, 84),
-                       pen.rng.uniform(-0.15, 0.15))
+        pts = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.65, 0.95),
+            h * 0.026,
+            (116, 142, 84),
+            pen.rng.uniform(-0.15, 0.15),
+        )
         for k in range(1, 8):
             for side in (-0.9, 0.9):
-                pen.leaf("lance", *pts[k], a + side, h * 0.17, h * 0.035,
-                         pen.vary((102, 144, 96)), 0, 1, 0)
+                pen.leaf(
+                    "lance",
+                    *pts[k],
+                    a + side,
+                    h * 0.17,
+                    h * 0.035,
+                    pen.vary((102, 144, 96)),
+                    0,
+                    1,
+                    0,
+                )
         tx, ty = pts[-1]
         for k in np.linspace(-1.25, 1.25, int(pen.rng.integers(5, 8))):
             d = h * pen.rng.uniform(0.11, 0.16)
             qx, qy = tx + math.sin(k) * d, ty - math.cos(k) * d * 0.55
             pen.line(np.array([[tx, ty], [qx, qy]]), (140, 165, 70), 2)
             for side in (0.0, math.pi):
-                pen.leaf("oval", qx, qy, side + pen.rng.uniform(-0.4, 0.4), h * 0.07, h * 0.075,
-                         pen.vary(bract, 0.1), 0, 0.8, 0)
+                pen.leaf(
+                    "oval",
+                    qx,
+                    qy,
+                    side + pen.rng.uniform(-0.4, 0.4),
+                    h * 0.07,
+                    h * 0.075,
+                    pen.vary(bract, 0.1),
+                    0,
+                    0.8,
+                    0,
+                )
             pen.dot(qx, qy, h * 0.018, (226, 196, 40))
 
 
@@ -247,8 +384,15 @@ def common_ragwort(pen: Pen, x: float, y: float, h: float, petal: Colour | None 
     for a in _fan(pen, int(pen.rng.integers(1, 4)), 0.35):
         pts = pen.stem(x, y, a, h * pen.rng.uniform(0.65, 0.85), h * 0.04, (98, 104, 66))
         for k in (2, 3, 4, 5, 6):
-            pen.leaf("ragged", *pts[k], a + (0.9 if k % 2 else -0.9), h * 0.27, h * 0.15,
-                     pen.vary((58, 112, 54)), 0)
+            pen.leaf(
+                "ragged",
+                *pts[k],
+                a + (0.9 if k % 2 else -0.9),
+                h * 0.27,
+                h * 0.15,
+                pen.vary((58, 112, 54)),
+                0,
+            )
         tx, ty = pts[-1]
         for _ in range(int(pen.rng.integers(7, 12))):
             k, d = pen.rng.uniform(-1.2, 1.2), h * pen.rng.uniform(0.07, 0.2)
@@ -264,8 +408,15 @@ def rough_hawkbit(pen: Pen, x: float, y: float, h: float, petal: Colour | None =
     yellow = petal or (246, 194, 20)
     pen.rosette("wavy", x, y, int(pen.rng.integers(6, 10)), h * 0.5, h * 0.16, (98, 136, 82))
     for a in _fan(pen, int(pen.rng.integers(2, 5)), pen.rng.uniform(0.35, 0.65)):
-        tip = pen.stem(x, y, a, h * pen.rng.uniform(0.6, 1.0), h * 0.022, (118, 142, 86),
-                       pen.rng.uniform(-0.25, 0.25))[-1]
+        tip = pen.stem(
+            x,
+            y,
+            a,
+            h * pen.rng.uniform(0.6, 1.0),
+            h * 0.022,
+            (118, 142, 86),
+            pen.rng.uniform(-0.25, 0.25),
+        )[-1]
         r, tilt = h * pen.rng.uniform(0.14, 0.19), pen.rng.uniform(0.65, 0.95)
         pen.petals("strap", *tip, r, 13, r * 0.3, yellow, tilt)
         pen.petals("strap", *tip, r * 0.55, 9, r * 0.26, shade(yellow, 0.94), tilt)
@@ -278,11 +429,25 @@ def spotted_knapweed(pen: Pen, x: float, y: float, h: float, petal: Colour | Non
     for a in _fan(pen, int(pen.rng.integers(2, 4)), 0.4):
         pts = pen.stem(x, y, a, h * pen.rng.uniform(0.6, 0.8), h * 0.026, (136, 150, 122))
         for k in range(1, 6):
-            pen.leaf("lance", *pts[k], a + (0.8 if k % 2 else -0.8), h * 0.22, h * 0.04,
-                     pen.vary((140, 156, 128)), 0.1, 1, 0)
+            pen.leaf(
+                "lance",
+                *pts[k],
+                a + (0.8 if k % 2 else -0.8),
+                h * 0.22,
+                h * 0.04,
+                pen.vary((140, 156, 128)),
+                0.1,
+                1,
+                0,
+            )
         for side, k in ((-0.6, 5), (0.6, 6), (0.0, 8)):
-            tip = pts[8] if k == 8 else pen.stem(
-                *pts[k], a + side, h * 0.28, h * 0.02, (136, 150, 122), -0.2 * side)[-1]
+            tip = (
+                pts[8]
+                if k == 8
+                else pen.stem(*pts[k], a + side, h * 0.28, h * 0.02, (136, 150, 122), -0.2 * side)[
+                    -1
+                ]
+            )
             r = h * pen.rng.uniform(0.11, 0.14)
             pen.dot(tip[0], tip[1] + r * 0.55, r * 0.45, (98, 92, 66), r * 0.6)
             pen.petals("trumpet", *tip, r, 10, r * 0.5, pink, 0.7)
@@ -290,13 +455,24 @@ def spotted_knapweed(pen: Pen, x: float, y: float, h: float, petal: Colour | Non
 
 
 TRAINED: dict[str, Drawer] = {
-    "dandelion": dandelion, "daisy": daisy, "poppy": poppy, "lavender": lavender,
-    "white clover": white_clover, "thistle": thistle, "cornflower": cornflower, "fern": fern,
-    "ivy": ivy, "ryegrass": ryegrass, "plantain": plantain, "marigold": marigold,
+    "dandelion": dandelion,
+    "daisy": daisy,
+    "poppy": poppy,
+    "lavender": lavender,
+    "white clover": white_clover,
+    "thistle": thistle,
+    "cornflower": cornflower,
+    "fern": fern,
+    "ivy": ivy,
+    "ryegrass": ryegrass,
+    "plantain": plantain,
+    "marigold": marigold,
     "goldenrod": goldenrod,
 }
 HELD_OUT: dict[str, Drawer] = {
-    "leafy spurge": leafy_spurge, "common ragwort": common_ragwort,
-    "rough hawkbit": rough_hawkbit, "spotted knapweed": spotted_knapweed,
+    "leafy spurge": leafy_spurge,
+    "common ragwort": common_ragwort,
+    "rough hawkbit": rough_hawkbit,
+    "spotted knapweed": spotted_knapweed,
 }
 FLOWERLESS = frozenset({"fern", "ivy", "ryegrass", "plantain"})

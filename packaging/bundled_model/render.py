@@ -20,13 +20,21 @@ from shapes import Colour, Pen
 
 CANVAS = 192
 TILE = 288
-GROUNDS = {"soil": "on bare soil", "gravel": "on gravel", "grass": "in short grass",
-           "straw": "in dry grass"}
+GROUNDS = {
+    "soil": "on bare soil",
+    "gravel": "on gravel",
+    "grass": "in short grass",
+    "straw": "in dry grass",
+}
 LIGHTS = {"sun": "in bright sun", "cloud": "on a cloudy day", "evening": "in evening light"}
 SIZES = {"close": "a close-up photo of", "medium": "a photo of", "patch": "a photo of a patch of"}
 PETALS: dict[str, Colour] = {
-    "red": (215, 40, 40), "orange": (240, 130, 20), "yellow": (245, 215, 40),
-    "white": (246, 245, 240), "pink": (238, 130, 180), "purple": (150, 70, 190),
+    "red": (215, 40, 40),
+    "orange": (240, 130, 20),
+    "yellow": (245, 215, 40),
+    "white": (246, 245, 240),
+    "pink": (238, 130, 180),
+    "purple": (150, 70, 190),
     "blue": (60, 100, 225),
 }
 SPECIES = {**TRAINED, **HELD_OUT}
@@ -48,8 +56,12 @@ class Picture:
 def ground_tile(ground: str, index: int) -> Image.Image:
     """A ``TILE`` x ``TILE`` RGB ground texture; ``index`` picks one of the variants."""
     rng = np.random.default_rng([zlib.crc32(ground.encode()), index])
-    base: Colour = {"soil": (106, 86, 68), "gravel": (140, 136, 130), "grass": (88, 120, 56),
-                    "straw": (176, 156, 104)}[ground]
+    base: Colour = {
+        "soil": (106, 86, 68),
+        "gravel": (140, 136, 130),
+        "grass": (88, 120, 56),
+        "straw": (176, 156, 104),
+    }[ground]
     low = rng.normal(0, 1, (6, 6)).astype(np.float32)
     broad = np.asarray(Image.fromarray(low).resize((TILE, TILE), Image.Resampling.BICUBIC))
     fine = rng.normal(0, 1, (TILE // 2, TILE // 2)).astype(np.float32)
@@ -73,8 +85,18 @@ def ground_tile(ground: str, index: int) -> Image.Image:
         tint: Colour = (98, 140, 58) if ground == "grass" else (196, 176, 120)
         for y in np.sort(rng.uniform(0, TILE + 20, 900)):
             a = -np.pi / 2 + rng.normal(0, 0.5 if ground == "grass" else 0.95)
-            pen.leaf("lance", rng.uniform(0, TILE), float(y), a, rng.uniform(14, 30), 3.2,
-                     pen.vary(tint, 0.22), rng.uniform(-0.4, 0.4), 1, 0)
+            pen.leaf(
+                "lance",
+                rng.uniform(0, TILE),
+                float(y),
+                a,
+                rng.uniform(14, 30),
+                3.2,
+                pen.vary(tint, 0.22),
+                rng.uniform(-0.4, 0.4),
+                1,
+                0,
+            )
     return tile.filter(ImageFilter.GaussianBlur(1.0))
 
 

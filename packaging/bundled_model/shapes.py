@@ -105,8 +105,14 @@ class Pen:
 
     @staticmethod
     def place(
-        unit: Array, x: float, y: float, angle: float, length: float, width: float,
-        bend: float = 0.0, squash: float = 1.0,
+        unit: Array,
+        x: float,
+        y: float,
+        angle: float,
+        length: float,
+        width: float,
+        bend: float = 0.0,
+        squash: float = 1.0,
     ) -> Array:
         """Scale, bend, turn and move unit outline points; ``squash`` flattens in y."""
         px = unit[:, 0] * length
@@ -115,8 +121,17 @@ class Pen:
         return np.stack([x + px * c - py * s, y + (px * s + py * c) * squash], 1)
 
     def leaf(
-        self, kind: str, x: float, y: float, angle: float, length: float, width: float,
-        colour: Colour, bend: float = 0.0, squash: float = 1.0, rib: float = 0.3,
+        self,
+        kind: str,
+        x: float,
+        y: float,
+        angle: float,
+        length: float,
+        width: float,
+        colour: Colour,
+        bend: float = 0.0,
+        squash: float = 1.0,
+        rib: float = 0.3,
     ) -> None:
         """One leaf: dark rim below, body, one lit half and a midrib (``rib`` = its strength)."""
         whole, half = outline(kind)
@@ -132,8 +147,14 @@ class Pen:
             self.line(pts, mix(colour, (225, 235, 190), rib), max(1.0, width * 0.09))
 
     def stem(
-        self, x: float, y: float, angle: float, length: float, width: float,
-        colour: Colour, bend: float = 0.0,
+        self,
+        x: float,
+        y: float,
+        angle: float,
+        length: float,
+        width: float,
+        colour: Colour,
+        bend: float = 0.0,
     ) -> Array:
         """A curved stem; returns its ``(9, 2)`` centre line from base to tip."""
         t = np.linspace(0, 1, 9)
@@ -143,8 +164,16 @@ class Pen:
         return pts
 
     def rosette(
-        self, kind: str, x: float, y: float, n: int, length: float, width: float,
-        colour: Colour, squash: float = 0.5, rib: float = 0.35,
+        self,
+        kind: str,
+        x: float,
+        y: float,
+        n: int,
+        length: float,
+        width: float,
+        colour: Colour,
+        squash: float = 0.5,
+        rib: float = 0.35,
     ) -> None:
         """``n`` leaves around a base point seen from obliquely above, far ones first."""
         angles = np.arange(n) * (2 * math.pi / n) + self.rng.uniform(0, 6.28)
@@ -152,12 +181,31 @@ class Pen:
         for a in sorted(angles.tolist(), key=math.sin):
             size = length * self.rng.uniform(0.75, 1.1)
             bend = self.rng.uniform(-0.15, 0.15)
-            self.leaf(kind, x, y, a, size, width * self.rng.uniform(0.85, 1.15),
-                      self.vary(colour, 0.16), bend, squash, rib)
+            self.leaf(
+                kind,
+                x,
+                y,
+                a,
+                size,
+                width * self.rng.uniform(0.85, 1.15),
+                self.vary(colour, 0.16),
+                bend,
+                squash,
+                rib,
+            )
 
     def petals(
-        self, kind: str, x: float, y: float, r: float, n: int, width: float,
-        colour: Colour, tilt: float = 0.8, jitter: float = 0.1, inner: float = 0.0,
+        self,
+        kind: str,
+        x: float,
+        y: float,
+        r: float,
+        n: int,
+        width: float,
+        colour: Colour,
+        tilt: float = 0.8,
+        jitter: float = 0.1,
+        inner: float = 0.0,
     ) -> None:
         """A ring of ``n`` petals of length ``r``; ``tilt`` squashes the ring in y."""
         whole, _ = outline(kind)
@@ -172,8 +220,15 @@ class Pen:
             self.poly(pts, shade(colour, light))
 
     def ball(
-        self, x: float, y: float, r: float, n: int, grain: float, colour: Colour,
-        low: Colour, squash: float = 0.9,
+        self,
+        x: float,
+        y: float,
+        r: float,
+        n: int,
+        grain: float,
+        colour: Colour,
+        low: Colour,
+        squash: float = 0.9,
     ) -> None:
         """A round head of ``n`` florets: darker (``low``) towards the lower rim."""
         self.dot(x, y, r * 0.9, shade(low, 0.8), r * 0.9 * squash)

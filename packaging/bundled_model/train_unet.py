@@ -34,8 +34,10 @@ def latent_cache(path: Path, vae_path: Path, pixels: np.ndarray) -> torch.Tensor
         return torch.load(path, map_location="cpu", weights_only=True)["latents"]
     begin, vae = time.time(), load_vae(vae_path)
     scale = float(vae.config.scaling_factor)
-    parts = [encode(vae, common.to_tensor(pixels[i : i + 512])).mul_(scale).half()
-             for i in range(0, len(pixels), 512)]
+    parts = [
+        encode(vae, common.to_tensor(pixels[i : i + 512])).mul_(scale).half()
+        for i in range(0, len(pixels), 512)
+    ]
     latents = torch.cat(parts)
     common.save_atomic({"latents": latents}, path)
     common.say(encoded=len(pixels), seconds=time.time() - begin)
@@ -65,10 +67,17 @@ def main() -> None:
     if args.smoke:
         args.per_class, args.minutes, args.steps, args.batch = 8, 0.6, 80, 16
     common.start(args.seed, args.threads)
-    data = common.cached_set(args.out / "data" / f"train-{args.per_class}.npz", list(TRAINED),
-                             args.per_class, common.TRAIN_SEED, recolour=0.12, seed=args.seed)
-    latents = latent_cache(args.out / "data" / f"latents-{args.per_class}.pt",
-                           args.out / "vae.pt", data["pixels"])
+    data = common.cached_set(
+        args.out / "data" / f"train-{args.per_class}.npz",
+        list(TRAINED),
+        args.per_class,
+        common.TRAIN_SEED,
+        recolour=0.12,
+        seed=args.seed,
+    )
+    latents = latent_cache(
+        args.out / "data" / f"latents-{args.per_class}.pt", args.out / "vae.pt", data["pixels"]
+    )
     half = latents.shape[1] // 2
     tokenizer = build_tokenizer(all_words())
     ids = token_ids(tokenizer, [*data["captions"], ""])
@@ -99,8 +108,12 @@ def main() -> None:
 
     def save() -> None:
         state: dict[str, Any] = {
-            "model": both.state_dict(), "average": average.values, "smoke": args.smoke,
-            "optimiser": optimiser.state_dict(), "step": step, "seconds": time.time() - begin,
+            "model": both.state_dict(),
+            "average": average.values,
+            "smoke": args.smoke,
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+            "seconds": time.time() - begin,
             "samples": samples,
         }
         common.save_atomic(state, path)

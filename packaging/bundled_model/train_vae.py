@@ -73,11 +73,21 @@ def main() -> None:
     if args.smoke:
         args.per_class, args.minutes, args.steps = 8, 0.6, 80
     common.start(args.seed, args.threads)
-    data = common.cached_set(args.out / "data" / f"train-{args.per_class}.npz", list(TRAINED),
-                             args.per_class, common.TRAIN_SEED, recolour=0.12, seed=args.seed)
-    held = common.cached_set(args.out / "data" / f"vae-check-{'s' if args.smoke else 'f'}.npz",
-                             [*TRAINED, *HELD_OUT], 2 if args.smoke else 8, common.CHECK_SEED,
-                             seed=1)
+    data = common.cached_set(
+        args.out / "data" / f"train-{args.per_class}.npz",
+        list(TRAINED),
+        args.per_class,
+        common.TRAIN_SEED,
+        recolour=0.12,
+        seed=args.seed,
+    )
+    held = common.cached_set(
+        args.out / "data" / f"vae-check-{'s' if args.smoke else 'f'}.npz",
+        [*TRAINED, *HELD_OUT],
+        2 if args.smoke else 8,
+        common.CHECK_SEED,
+        seed=1,
+    )
     probe, known = common.to_tensor(held["pixels"]), held["labels"] < len(TRAINED)
     vae = build_vae(args.smoke).to(memory_format=torch.channels_last)
     average = common.Average(vae, 0.99)
@@ -106,22 +116,34 @@ def main() -> None:
         back = common.to_pixels(reconstruct(judge, probe))
         latents = encode(judge, probe)[:, : judge.config.latent_channels]
         state: dict[str, Any] = {
-            "model": vae.state_dict(), "average": judge.state_dict(), "smoke": args.smoke,
-            "optimiser": optimiser.state_dict(), "step": step, "seconds": time.time() - begin,
+            "model": vae.state_dict(),
+            "average": judge.state_dict(),
+            "smoke": args.smoke,
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+            "seconds": time.time() - begin,
             "scale": fixed_scale or 1 / float(latents.std()),
         }
         common.save_atomic(state, path)
-        common.say(saved=step, seconds=time.time() - begin, scale=state["scale"],
-                   psnr_known=common.psnr(held["pixels"][known], back[known]),
-                   psnr_held_out=common.psnr(held["pixels"][~known], back[~known]))
+        common.say(
+            saved=step,
+            seconds=time.time() - begin,
+            scale=state["scale"],
+            psnr_known=common.psnr(held["pixels"][known], back[known]),
+            psnr_held_out=common.psnr(held["pixels"][~known], back[~known]),
+        )
 
     while step < args.steps and time.time() - begin < limit:
         part = max(step / args.steps, (time.time() - begin) / limit)
         for group in optimiser.param_groups:
             group["lr"] = args.lr * min((step + 1) / 100, common.cosine(int(part * 1e4), 10000, 1))
         whole = part > 0.75 or args.decoder_only
-        x = batch_of(data["pixels"], args.batch // 4 if whole else args.batch,
-                     64 if whole else args.crop, rng)
+        x = batch_of(
+            data["pixels"],
+            args.batch // 4 if whole else args.batch,
+            64 if whole else args.crop,
+            rng,
+        )
         if whole:  # the latents keep still while the decoder is polished
             with torch.no_grad():
                 d = vae.encode(x).latent_dist
