@@ -10,7 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
 
-from app.plans import MAIN_TEXTS, MainVerb
+from app.verbs import MAIN_TEXTS, MainVerb
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,12 @@ ACTIONS = (
 _SPECS = {spec.key: spec for spec in ACTIONS}
 
 MENUS = ("File", "Edit", "Run", "View", "Help")
+
+#: What only means something while a project is open; its pages bind these.
+BOUND_BY_PAGES = (
+    "keep", "reject", "undecide", "next_undecided", "previous_undecided", "concepts", "generate",
+    "train", "everything", "undo", "redo",
+)  # fmt: skip
 
 #: Keys that are not actions, for the overlay.
 MORE_SHORTCUTS = (

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from app.steps import Facts, Step, StepState, StepStatus, has_unfinished, newest
+from app.verbs import MainVerb
 from dafusion_core.api.chain import AUGMENTED, BASELINE, ChainOptions
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import Arm
 
 DEFAULTS = ChainOptions()
-
-
-class MainVerb(StrEnum):
-    """What the one main button does, by what is there already."""
-
-    EVERYTHING = "everything"
-    RESUME = "resume"
-    CATCH_UP = "catch up"
-    WORKING = "working"
-    NOTHING = "nothing"
-
-
-MAIN_TEXTS = {
-    MainVerb.EVERYTHING: ("Do everything", "Every step with sensible settings, up to the verdict."),
-    MainVerb.RESUME: ("Resume", "Goes on with what is not finished; what is done is kept."),
-    MainVerb.CATCH_UP: ("Bring up to date", "Repeats only what is missing or out of date."),
-    MainVerb.WORKING: ("Working…", "Jobs at the right show how far it is."),
-    MainVerb.NOTHING: ("Up to date", "Every step is done. Repeat one from its own page."),
-}
 
 
 def main_verb(facts: Facts, states: Mapping[Step, StepStatus], is_queue_running: bool) -> MainVerb:

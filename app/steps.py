@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from app.text import count
-from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, Evaluation, Job, JobState, Split
+
+if TYPE_CHECKING:
+    from dafusion_core.api.project import Project
 
 
 class Step(StrEnum):

@@ -16,11 +16,12 @@ from app.pages.generate.page import GeneratePage
 from app.pages.images.page import ImagesPage
 from app.pages.report.page import ReportPage
 from app.pages.train.page import TrainPage
-from app.plans import DEFAULTS, MAIN_TEXTS, MainVerb, main_verb, queue_missing, stopped_jobs
+from app.plans import DEFAULTS, main_verb, queue_missing, stopped_jobs
 from app.session import Session
 from app.steps import Facts, Step, StepStatus, derive_states, gather_facts
 from app.steps import has_unfinished as jobs_unfinished
 from app.text import count
+from app.verbs import MAIN_TEXTS, MainVerb
 from app.widgets.jobs_dock import JobsPanel
 from app.widgets.message_bar import MessageBar
 from app.widgets.page import Page
@@ -28,12 +29,6 @@ from app.widgets.rail import Rail
 from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Job, JobState
-
-BOUND_BY_PAGES = (
-    "keep", "reject", "undecide", "next_undecided", "previous_undecided", "concepts", "generate",
-    "train", "everything", "undo", "redo",
-)  # fmt: skip
-
 
 #: How often the pictures that are in already are shown while others are still being imported.
 IMPORT_SHOW_S = 2.0

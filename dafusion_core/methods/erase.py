@@ -276,11 +276,14 @@ def compare_snapshots(
     `pixel_change`: mean absolute difference of the pictures, 0–1. `prediction_change`: root mean
     square change of the prediction. `left` (concepts only): distance of the new prediction from
     the old prediction for the guide, divided by that distance before; 1 means untouched, 0 that
-    the concept is predicted as the guide was.
+    the concept is predicted as the guide was. `concept_left`: the same over all concepts together
+    (root of the summed squares), because the ratio says nothing for a word that the model never
+    knew and that had no effect to begin with.
     """
     names = list(prompts)
     guide = before.predictions[names.index(spec.guide)]
     rows = []
+    apart_before, apart_after = 0.0, 0.0
     for i, prompt in enumerate(names):
         old, new = before.predictions[i], after.predictions[i]
         pixels = (images.pixels_to_unit(before.pictures[i]), after.pictures[i])
@@ -291,8 +294,9 @@ def compare_snapshots(
             "prediction_change": float((new - old).square().mean().sqrt()),
         }
         if prompts[prompt] == "concept":
-            apart = float((old - guide).norm())
-            row["left"] = float((new - guide).norm()) / apart if apart > 0 else 0.0
+            apart, now = float((old - guide).norm()), float((new - guide).norm())
+            row["left"] = now / apart if apart > 0 else 0.0
+            apart_before, apart_after = apart_before + apart**2, apart_after + now**2
         rows.append(row)
 
     def mean(role: str, key: str) -> float | None:
@@ -305,7 +309,7 @@ def compare_snapshots(
         "preserve_pixel_change": mean("preserve", "pixel_change"),
         "concept_prediction_change": mean("concept", "prediction_change"),
         "preserve_prediction_change": mean("preserve", "prediction_change"),
-        "concept_left": mean("concept", "left"),
+        "concept_left": (apart_after / apart_before) ** 0.5 if apart_before > 0 else None,
     }
 
 

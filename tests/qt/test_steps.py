@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.plans import MainVerb, main_verb, stopped_jobs
+from app.plans import main_verb, stopped_jobs
 from app.steps import Facts, Step, StepState, derive_states
+from app.verbs import MainVerb
 from dafusion_core.domain.records import Curation, Job, JobState, Split
 
 SPLIT = Split(id=1, name="Split 1", seed=0, spec={}, created_at="", counts={"train": 10})
