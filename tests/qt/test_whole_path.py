@@ -65,7 +65,7 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
     assert "DA-Fusion" in report.sentence.text()
     assert report.arms.rowCount() == 2
     assert report.classes.rowCount() == 3
-    assert report.stale.isVisible()
+    qtbot.waitUntil(report.stale.isVisible)
 
     # The main button repeats what is out of date, and no more.
     qtbot.waitUntil(lambda: everything.text() == "Bring up to date")
@@ -76,7 +76,7 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
     assert not everything.isEnabled()
     kinds = [job.kind for job in session.project.jobs()]
     assert kinds == ["erase", "invert", "generate", "train", "compare", "train", "compare"]
-    assert not report.stale.isVisible()
+    qtbot.waitUntil(lambda: not report.stale.isVisible())
     assert set(states(window).values()) == {JobState.SUCCEEDED}
 
 

@@ -1,0 +1,24 @@
+"""What the one main button can say. Apart from `app.plans`, so that the window starts light."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class MainVerb(StrEnum):
+    """What the one main button does, by what is there already."""
+
+    EVERYTHING = "everything"
+    RESUME = "resume"
+    CATCH_UP = "catch up"
+    WORKING = "working"
+    NOTHING = "nothing"
+
+
+MAIN_TEXTS = {
+    MainVerb.EVERYTHING: ("Do everything", "Every step with sensible settings, up to the verdict."),
+    MainVerb.RESUME: ("Resume", "Goes on with what is not finished; what is done is kept."),
+    MainVerb.CATCH_UP: ("Bring up to date", "Repeats only what is missing or out of date."),
+    MainVerb.WORKING: ("Working…", "Jobs at the right show how far it is."),
+    MainVerb.NOTHING: ("Up to date", "Every step is done. Repeat one from its own page."),
+}
