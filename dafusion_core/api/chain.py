@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -91,67 +92,77 @@ BASELINE = "standard augmentation"
 AUGMENTED = "DA-Fusion"
 
 
+def erasure_spec(options: ChainOptions, labels: Sequence[str]) -> ErasureSpec:
+    """The erasure of all class names."""
+    return ErasureSpec(
+        model=options.model,
+        method=options.erasure_method,
+        concepts=tuple(labels),
+        seed=options.seed,
+        **(_BUNDLED_ERASURE if options.model.kind == "bundled" else {}),
+    )
+
+
+def inversion_spec(options: ChainOptions, split_id: int, erasure_job: int | None) -> InversionSpec:
+    """Learning every class, on the erased model where there is one."""
+    return InversionSpec(
+        split_id=split_id,
+        model=options.model,
+        erasure_job=erasure_job,
+        vectors=options.vectors,
+        steps=options.inversion_steps,
+        learning_rate=options.inversion_learning_rate,
+        seed=options.seed,
+    )
+
+
+def generation_plan(
+    options: ChainOptions, split_id: int, inversion_job: int, erasure_job: int | None
+) -> GenerationPlan:
+    """Synthetic images from what an inversion learned."""
+    return GenerationPlan(
+        split_id=split_id,
+        model=options.model,
+        inversion_job=inversion_job,
+        erasure_job=erasure_job,
+        t0_set=options.t0_set,
+        variants=options.variants,
+        steps=options.generation_steps,
+        guidance=options.guidance,
+        seed=options.seed,
+    )
+
+
+def training_spec(options: ChainOptions, split_id: int, generation_job: int) -> TrainingSpec:
+    """Classifiers with and without the images of a generation."""
+    return TrainingSpec(
+        split_id=split_id,
+        arms=(
+            Arm(BASELINE),
+            Arm(AUGMENTED, alpha=options.alpha, generation_job=generation_job),
+        ),
+        seeds=options.seeds,
+        protocol=options.protocol,
+        backbone=options.backbone,
+        weights=options.weights,
+        resolution=options.train_resolution,
+        epochs=options.epochs,
+        iterations_per_epoch=options.iterations_per_epoch,
+        batch_size=options.train_batch_size,
+        learning_rate=options.train_learning_rate,
+    )
+
+
 def enqueue_chain(db: Database, split: Split, options: ChainOptions) -> list[int]:
     """Queue erasure, inversion, generation, training and comparison; return their job ids."""
-    labels = tuple(label.name for label in all_labels(db))
     jobs = []
     erasure_job = None
     if options.erase:
-        erasure_job = enqueue(
-            db,
-            ErasureSpec(
-                model=options.model,
-                method=options.erasure_method,
-                concepts=labels,
-                seed=options.seed,
-                **(_BUNDLED_ERASURE if options.model.kind == "bundled" else {}),
-            ),
-        )
+        labels = [label.name for label in all_labels(db)]
+        erasure_job = enqueue(db, erasure_spec(options, labels))
         jobs.append(erasure_job)
-    inversion_job = enqueue(
-        db,
-        InversionSpec(
-            split_id=split.id,
-            model=options.model,
-            erasure_job=erasure_job,
-            vectors=options.vectors,
-            steps=options.inversion_steps,
-            learning_rate=options.inversion_learning_rate,
-            seed=options.seed,
-        ),
-    )
-    generation_job = enqueue(
-        db,
-        GenerationPlan(
-            split_id=split.id,
-            model=options.model,
-            inversion_job=inversion_job,
-            erasure_job=erasure_job,
-            t0_set=options.t0_set,
-            variants=options.variants,
-            steps=options.generation_steps,
-            guidance=options.guidance,
-            seed=options.seed,
-        ),
-    )
-    training_job = enqueue(
-        db,
-        TrainingSpec(
-            split_id=split.id,
-            arms=(
-                Arm(BASELINE),
-                Arm(AUGMENTED, alpha=options.alpha, generation_job=generation_job),
-            ),
-            seeds=options.seeds,
-            protocol=options.protocol,
-            backbone=options.backbone,
-            weights=options.weights,
-            resolution=options.train_resolution,
-            epochs=options.epochs,
-            iterations_per_epoch=options.iterations_per_epoch,
-            batch_size=options.train_batch_size,
-            learning_rate=options.train_learning_rate,
-        ),
-    )
+    inversion_job = enqueue(db, inversion_spec(options, split.id, erasure_job))
+    generation_job = enqueue(db, generation_plan(options, split.id, inversion_job, erasure_job))
+    training_job = enqueue(db, training_spec(options, split.id, generation_job))
     comparison_job = enqueue(db, EvaluationSpec(training_job=training_job, baseline=BASELINE))
     return [*jobs, inversion_job, generation_job, training_job, comparison_job]
