@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from app.steps import Facts, Step, StepState, StepStatus, has_unfinished, newest
 from app.verbs import MainVerb
-from dafusion_core.api.chain import AUGMENTED, BASELINE, ChainOptions
+from dafusion_core.api.chain import (
+    BASELINE,
+    ChainOptions,
+    erasure_spec,
+    generation_plan,
+    inversion_spec,
+    training_spec,
+)
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
-from dafusion_core.domain.specs import Arm
 
 DEFAULTS = ChainOptions()
 
@@ -74,18 +81,13 @@ class TrainChoices:
 
 def queue_concepts(project: Project, *, erase: bool = True) -> Job:
     """Erase the class names (if wanted), then learn each class from its training images."""
-    if project.current_split() is None:
-        project.make_split(DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots)
+    split = project.current_split() or project.make_split(
+        DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots
+    )
     erasure = None
     if erase:
-        names = [label.name for label in project.labels()]
-        erasure = project.erase(names, method=DEFAULTS.erasure_method)
-    return project.invert(
-        erasure_job=erasure.id if erasure else None,
-        vectors=DEFAULTS.vectors,
-        steps=DEFAULTS.inversion_steps,
-        learning_rate=DEFAULTS.inversion_learning_rate,
-    )
+        erasure = project.enqueue(erasure_spec(DEFAULTS, [x.name for x in project.labels()])).id
+    return project.enqueue(inversion_spec(DEFAULTS, split.id, erasure))
 
 
 def queue_generation(project: Project, choices: GenerateChoices) -> Job:
@@ -94,16 +96,18 @@ def queue_generation(project: Project, choices: GenerateChoices) -> Job:
     Where nothing was learned for the current split yet, that is queued first.
     """
     inversion = _usable(project, "invert") or queue_concepts(project)
-    return project.generate(
-        inversion_job=inversion.id,
-        erasure_job=inversion.spec["erasure_job"],
+    options = replace(
+        DEFAULTS,
         t0_set=choices.t0_set,
-        draw="each" if choices.is_every else "uniform",
         variants=choices.variants,
         guidance=choices.guidance,
-        steps=choices.steps,
-        prompt=choices.prompt,
+        generation_steps=choices.steps,
     )
+    plan = generation_plan(
+        options, inversion.spec["split_id"], inversion.id, inversion.spec["erasure_job"]
+    )
+    draw: Literal["each", "uniform"] = "each" if choices.is_every else "uniform"
+    return project.enqueue(replace(plan, draw=draw, prompt=choices.prompt))
 
 
 def queue_training(project: Project, choices: TrainChoices) -> Job:
@@ -112,19 +116,11 @@ def queue_training(project: Project, choices: TrainChoices) -> Job:
     Where nothing was generated for the current split yet, that is queued first.
     """
     generation = _usable(project, "generate") or queue_generation(project, GenerateChoices())
-    job = project.train(
-        arms=(Arm(BASELINE), Arm(AUGMENTED, alpha=choices.alpha, generation_job=generation.id)),
-        seeds=tuple(range(choices.seeds)),
-        protocol=DEFAULTS.protocol,
-        backbone=DEFAULTS.backbone,
-        weights=DEFAULTS.weights,
-        resolution=DEFAULTS.train_resolution,
-        epochs=choices.epochs,
-        iterations_per_epoch=DEFAULTS.iterations_per_epoch,
-        batch_size=DEFAULTS.train_batch_size,
-        learning_rate=DEFAULTS.train_learning_rate,
-        use_undecided=not choices.only_kept,
+    options = replace(
+        DEFAULTS, alpha=choices.alpha, seeds=tuple(range(choices.seeds)), epochs=choices.epochs
     )
+    spec = training_spec(options, generation.spec["split_id"], generation.id)
+    job = project.enqueue(replace(spec, use_undecided=not choices.only_kept))
     return project.compare(job.id, BASELINE)
 
 
