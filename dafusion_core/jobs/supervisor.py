@@ -142,8 +142,14 @@ class JobSupervisor:
 
     def resume(self, job_id: int) -> None:
         """Let a paused, interrupted, cancelled or failed job go on with what is not done."""
+        self._reap_left_overs()
         queue.requeue(self.project.db, job_id)
         self.poke()
+
+    def _reap_left_overs(self) -> None:
+        """A full disk can keep a lost worker's job "running"; without workers none can be."""
+        if not self._workers:
+            queue.reap(self.project.db, grace_s=0)
 
     def stop(self) -> None:
         """Stop at the next step, leave running jobs resumable, and make `run` return."""
@@ -161,6 +167,7 @@ class JobSupervisor:
         Raises EnvironmentProblem when workers cannot be started, or not even what happened
         can be stored (DiskFull). The queue can be run again when the cause is gone.
         """
+        self._reap_left_overs()
         try:
             while not (self._is_stopping and not self._workers):
                 if self._problem is not None:
