@@ -220,6 +220,7 @@ def test_cancel_of_a_worker_that_does_not_listen_takes_less_than_nine_seconds(
         job = plan_generation(project)
         background.supervisor.poke()
         background.wait_for(UnitFinished, 8)
+        time.sleep(0.5)  # now it hangs; before, it would still have listened
         began = time.monotonic()
         background.supervisor.cancel(job.id)
         background.wait_for(JobCancelled)
