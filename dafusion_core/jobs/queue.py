@@ -41,20 +41,22 @@ def owner_process(owner: str) -> tuple[int, float] | None:
     return (int(pid), float(started)) if host == socket.gethostname() else None
 
 
-_CLAIMABLE = """
-SELECT id FROM job AS wanted WHERE state = 'queued' AND is_held = 0 AND NOT EXISTS (
+_IS_CLAIMABLE = """
+job.state = 'queued' AND job.is_held = 0 AND NOT EXISTS (
   SELECT 1 FROM job_dependency JOIN job AS needed ON needed.id = needs_job_id
-  WHERE job_dependency.job_id = wanted.id AND needed.state <> 'succeeded')
-ORDER BY priority DESC, id LIMIT 1
+  WHERE job_dependency.job_id = job.id AND needed.state <> 'succeeded')
 """
+_CLAIMABLE = f"SELECT id FROM job WHERE {_IS_CLAIMABLE} ORDER BY priority DESC, id LIMIT 1"
 
 
 def has_work(db: Database) -> bool:
-    """True if a job is running or could be claimed now."""
-    return (
-        db.value("SELECT 1 FROM job WHERE state = 'running' LIMIT 1") is not None
-        or db.value(_CLAIMABLE) is not None
-    )
+    """True if a job is running or could be claimed now.
+
+    One statement, because it sees one moment: between two of them a worker could claim a job
+    that the first still saw waiting and the second no longer does.
+    """
+    statement = f"SELECT 1 FROM job WHERE state = 'running' OR ({_IS_CLAIMABLE}) LIMIT 1"
+    return db.value(statement) is not None
 
 
 def claim(db: Database, owner: str, device: str) -> Job | None:

@@ -95,6 +95,22 @@ def test_a_job_waits_for_the_jobs_it_needs(db: Database) -> None:
     assert queue.claim(db, ME, "cpu").id == waiting  # type: ignore[union-attr]
 
 
+def test_work_is_seen_while_a_worker_claims_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim between two looks would hide the job from both, and end the queue under it."""
+    job_id = new_job(db)
+    look = db.value
+
+    def look_then_lose_to_a_claimer(*arguments: object) -> object:
+        seen = look(*arguments)  # type: ignore[arg-type]
+        db.execute("UPDATE job SET state = 'running' WHERE id = ?", [job_id])
+        return seen
+
+    monkeypatch.setattr(db, "value", look_then_lose_to_a_claimer)
+    assert queue.has_work(db)
+
+
 def test_units_are_recorded_once_and_counted(db: Database) -> None:
     job_id = new_job(db)
     queue.claim(db, ME, "cpu")
