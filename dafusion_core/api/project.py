@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from dafusion_core.api.chain import ChainOptions, enqueue_chain
+from dafusion_core.api.curating import Curating
 from dafusion_core.api.enqueue import enqueue
 from dafusion_core.api.importing import ProjectImages
 from dafusion_core.datasets.importing import ImportReport, import_folder
@@ -80,7 +81,7 @@ def _choice(kind: type[Choice], value: str | None) -> Choice | None:
         raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
 
 
-class Project:
+class Project(Curating):
     """One open project. May be used from several threads; close it, or use `with`.
 
     Reading methods return records, in order of id unless they say otherwise. Commands that

@@ -131,7 +131,10 @@ class TokenEmbedding:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticImage:
-    """One generated image, tied to its unit, source image and plan. 0 < t0 <= 1."""
+    """One generated image, tied to its unit, source image and plan. 0 < t0 <= 1.
+
+    `rating` is from 1 to 5 stars, 0 for none.
+    """
 
     id: int
     unit_id: int
@@ -147,6 +150,7 @@ class SyntheticImage:
     height: int
     curation: Curation
     created_at: str
+    rating: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,34 @@ class GridCell:
     state: UnitState
     synthetic_id: int | None
     curation: Curation | None
+    rating: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SavedView:
+    """A filter of a page under a name; `spec` is the page's own."""
+
+    id: int
+    page: str
+    name: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a synthetic image comes from: everything that would make it again.
+
+    `embedding` and `erased` are None where the generation used none; `plan` is the generation's
+    spec as JSON values.
+    """
+
+    image: SyntheticImage
+    source: ImageRecord
+    concept: Concept
+    prompt: str
+    plan: dict[str, Any]
+    embedding: TokenEmbedding | None
+    erased: ErasedModel | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,13 @@ def initial(db: UtilsDatabase) -> None:
     _run_script(db, "0001_initial.sql")
 
 
-SCHEMA_VERSION = 1  # how many steps there are; a test counts them
+@MIGRATIONS()
+def curating(db: UtilsDatabase) -> None:
+    """Ratings of synthetic images and saved views."""
+    _run_script(db, "0005_curating.sql")
+
+
+SCHEMA_VERSION = 2  # how many steps there are; a test counts them
 
 
 def backup_path(path: Path, version: int) -> Path:

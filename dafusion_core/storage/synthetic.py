@@ -67,14 +67,25 @@ def grid_cells(db: Database, job_id: int) -> list[GridCell]:
         """
         SELECT unit.id, json_extract(payload_json, '$.source_image_id'),
           json_extract(payload_json, '$.concept_id'), json_extract(payload_json, '$.t0'),
-          json_extract(payload_json, '$.variant'), unit.state, made.id, made.curation
+          json_extract(payload_json, '$.variant'), unit.state, made.id, made.curation,
+          made.rating
         FROM job_unit AS unit LEFT JOIN synthetic_image AS made ON made.unit_id = unit.id
         WHERE unit.job_id = ? ORDER BY 3, 2, 5, 4
         """,
         [job_id],
     )
     return [
-        GridCell(row[0], row[1], row[2], row[3], row[4], states[row[5]], row[6], curations[row[7]])
+        GridCell(
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            states[row[5]],
+            row[6],
+            curations[row[7]],
+            row[8] or 0,
+        )
         for row in rows
     ]
 
@@ -108,45 +119,61 @@ def decide(db: Database, ids: Sequence[int], curation: Curation) -> ProjectChang
 
     What was undone before can no longer be redone afterwards, as users expect of any editor.
     """
-    wanted = str(list(ids))
+    verb = {
+        Curation.KEPT: "Keep",
+        Curation.REJECTED: "Reject",
+        Curation.UNDECIDED: "Undecide",
+    }[curation]
+    return _change(db, ids, "curation", curation.value, verb)
+
+
+def rate(db: Database, ids: Sequence[int], rating: int) -> ProjectChanges:
+    """Give many images 1 to 5 stars (0: none) as one undoable operation, like `decide`."""
+    stars = "1 star" if rating == 1 else f"{rating} stars"
+    return _change(db, ids, "rating", rating, f"Give {stars} to" if rating else "Unrate")
+
+
+def _change(
+    db: Database, ids: Sequence[int], field: str, value: str | int, verb: str
+) -> ProjectChanges:
+    """Set a column of `synthetic_image` (never a name from outside) and write it in the journal."""
     with db.atomic():
         old = db.query(
-            "SELECT id, curation FROM synthetic_image "
-            "WHERE id IN (SELECT value FROM json_each(?)) AND curation <> ?",
-            [wanted, curation.value],
+            f"SELECT id, {field} AS value FROM synthetic_image "
+            f"WHERE id IN (SELECT value FROM json_each(?)) AND {field} <> ?",
+            [str(list(ids)), value],
         )
         if not old:
             return ProjectChanges()
-        verb = {
-            Curation.KEPT: "Keep",
-            Curation.REJECTED: "Reject",
-            Curation.UNDECIDED: "Undecide",
-        }[curation]
         text = f"{verb} {len(old)} image{'s' if len(old) != 1 else ''}"
         db.execute("DELETE FROM curation_operation WHERE is_undone = 1")
-        operation = db.insert("curation_operation", {"text": text, "at": utc_now()})
+        operation = db.insert("curation_operation", {"text": text, "at": utc_now(), "field": field})
         db.execute_many(
             "INSERT INTO curation_change(operation_id, synthetic_id, old, new) VALUES (?, ?, ?, ?)",
-            [(operation, row["id"], row["curation"], curation.value) for row in old],
+            [(operation, row["id"], row["value"], value) for row in old],
         )
-        _apply(db, [(curation.value, row["id"]) for row in old])
+        _apply(db, field, [(value, row["id"]) for row in old])
     return ProjectChanges(curation=True, text=text, synthetic_ids=tuple(r["id"] for r in old))
 
 
-def _apply(db: Database, rows: list[tuple[str, int]]) -> None:
-    db.execute_many("UPDATE synthetic_image SET curation = ? WHERE id = ?", rows)
+def _apply(db: Database, field: str, rows: Sequence[tuple[str | int, int]]) -> None:
+    # The journal keeps text; a whole number goes back into its column as a number by itself.
+    db.execute_many(f"UPDATE synthetic_image SET {field} = ? WHERE id = ?", rows)
 
 
 def next_undo(db: Database) -> sqlite3.Row | None:
-    """The operation that undo would take back (columns id, text)."""
+    """The operation that undo would take back (columns id, text, field)."""
     return db.one(
-        "SELECT id, text FROM curation_operation WHERE is_undone = 0 ORDER BY id DESC LIMIT 1"
+        "SELECT id, text, field FROM curation_operation WHERE is_undone = 0 "
+        "ORDER BY id DESC LIMIT 1"
     )
 
 
 def next_redo(db: Database) -> sqlite3.Row | None:
-    """The operation that redo would do again (columns id, text)."""
-    return db.one("SELECT id, text FROM curation_operation WHERE is_undone = 1 ORDER BY id LIMIT 1")
+    """The operation that redo would do again (columns id, text, field)."""
+    return db.one(
+        "SELECT id, text, field FROM curation_operation WHERE is_undone = 1 ORDER BY id LIMIT 1"
+    )
 
 
 def undo(db: Database) -> ProjectChanges | None:
@@ -169,7 +196,7 @@ def _travel(
             f"SELECT {column}, synthetic_id FROM curation_change WHERE operation_id = ?",
             [operation["id"]],
         )
-        _apply(db, [(row[0], row[1]) for row in changes])
+        _apply(db, operation["field"], [(row[0], row[1]) for row in changes])
         db.execute(
             "UPDATE curation_operation SET is_undone = ? WHERE id = ?", [is_undone, operation["id"]]
         )

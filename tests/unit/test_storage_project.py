@@ -240,14 +240,14 @@ def test_an_old_schema_is_backed_up_before_it_is_changed(
         db.execute("ALTER TABLE label ADD COLUMN colour TEXT")  # type: ignore[attr-defined]
 
     for module in (migrations, project):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     opened = open_project(weeds)
     assert "colour" in {row["name"] for row in opened.db.query("PRAGMA table_info(label)")}
     assert "backup" in opened.warnings[0]
     opened.close()
-    (backup,) = weeds.parent.glob("weeds.dafusion.backup-1-*")
+    (backup,) = weeds.parent.glob(f"weeds.dafusion.backup-{SCHEMA_VERSION}-*")
     old = sqlite3.connect(backup)
-    assert old.execute("PRAGMA user_version").fetchone()[0] == 1
+    assert old.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
     assert old.execute("SELECT name FROM label").fetchall() == [("thistle",)]
     old.close()
 
@@ -263,7 +263,7 @@ def test_a_failed_migration_leaves_the_old_schema(
         raise RuntimeError("half way")
 
     for module in (migrations, project):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with pytest.raises(RuntimeError, match="half way"):
         open_project(weeds)
     monkeypatch.undo()

@@ -1,0 +1,79 @@
+"""What curation needs beyond keep and reject: stars, saved views, where a picture comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import Lineage, SavedView
+from dafusion_core.storage import concepts, images, jobs, synthetic, views
+
+if TYPE_CHECKING:
+    from dafusion_core.storage.project import ProjectFile
+
+
+class Curating:
+    """A part of `Project`."""
+
+    file: ProjectFile
+
+    def rate(self, ids: Sequence[int], rating: int) -> ProjectChanges:
+        """Give synthetic images 1 to 5 stars, 0 takes them away. One undoable step."""
+        self.file.require_writable()
+        if not 0 <= rating <= 5:
+            raise UserError(f"{rating} stars cannot be given.", "Use 1 to 5, or 0 for none.")
+        return synthetic.rate(self.file.db, ids, rating)
+
+    def saved_views(self, page: str) -> list[SavedView]:
+        """Named filters of a page of the window, by name."""
+        return views.all_views(self.file.db, page)
+
+    def save_view(self, page: str, name: str, spec: Mapping[str, Any]) -> None:
+        """Keep a filter under a name; one of that name is replaced."""
+        self.file.require_writable()
+        views.store_view(self.file.db, page, name, spec)
+
+    def delete_view(self, page: str, name: str) -> None:
+        """Forget a named filter."""
+        self.file.require_writable()
+        views.remove_view(self.file.db, page, name)
+
+    def lineage(self, synthetic_id: int) -> Lineage:
+        """Photo, plan, prompt, token embedding and erased model of a synthetic image.
+
+        Raises UserError if there is no such image.
+        """
+        db = self.file.db
+        found = synthetic.get_synthetic(db, [synthetic_id])
+        if not found:
+            raise UserError(f"There is no synthetic image {synthetic_id}.")
+        image = found[0]
+        plan = self._plan(image.job_id)
+        source = images.find_images(db, ids=[image.source_image_id])[0]
+        concept = next(c for c in concepts.all_concepts(db) if c.id == image.concept_id)
+        learned = plan.get("inversion_job")
+        embedding = next(
+            (
+                item
+                for item in (concepts.token_embeddings(db, learned) if learned else [])
+                if item.concept_id == concept.id
+            ),
+            None,
+        )
+        erasure = plan.get("erasure_job")
+        erased = concepts.erased_models(db, erasure) if erasure else []
+        word = concept.placeholder if learned else concept.name
+        return Lineage(
+            image,
+            source,
+            concept,
+            str(plan.get("prompt", "")).replace("{concept}", word),
+            plan,
+            embedding,
+            erased[-1] if erased else None,
+        )
+
+    def _plan(self, job_id: int) -> dict[str, Any]:
+        return jobs.get_job(self.file.db, job_id).spec
