@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -48,7 +49,13 @@ from dafusion_core.jobs import queue
 from dafusion_core.jobs.events import JobEvent
 from dafusion_core.jobs.supervisor import JobSupervisor, worker_log
 from dafusion_core.storage import concepts, images, jobs, results, splits, synthetic
-from dafusion_core.storage.project import ProjectFile, create_project, open_project
+from dafusion_core.storage.database import Database
+from dafusion_core.storage.project import (
+    ProjectFile,
+    attach_project,
+    create_project,
+    open_project,
+)
 
 
 def create(path: Path | str, name: str | None = None) -> Project:
@@ -447,28 +454,45 @@ class Project(Curating):
             supervisor.close()
         return self.jobs()
 
+    @contextmanager
+    def _queue(self) -> Iterator[Database]:
+        """Where to change the states of jobs: also while another program runs them.
+
+        Those changes are guarded statements that any process may make; the program that runs the
+        queue sees them within a second.
+        """
+        if not self.file.is_in_use:
+            self.file.require_writable()
+            yield self.file.db
+            return
+        shared = attach_project(self.file.path)
+        try:
+            yield shared.db
+        finally:
+            shared.close()
+
     def cancel(self, job_id: int) -> ProjectChanges:
         """Cancel a job for good; what it finished is kept."""
-        self.file.require_writable()
-        queue.request_cancel(self.file.db, job_id)
+        with self._queue() as db:
+            queue.request_cancel(db, job_id)
         return ProjectChanges(jobs=True, text=f"Cancel job {job_id}")
 
     def pause(self, job_id: int) -> ProjectChanges:
         """Let no worker take this job until it is resumed."""
-        self.file.require_writable()
-        queue.hold(self.file.db, job_id, True)
+        with self._queue() as db:
+            queue.hold(db, job_id, True)
         return ProjectChanges(jobs=True, text=f"Pause job {job_id}")
 
     def resume(self, job_id: int) -> ProjectChanges:
         """Queue a paused, interrupted, cancelled or failed job again; finished units are kept."""
-        self.file.require_writable()
-        queue.requeue(self.file.db, job_id)
+        with self._queue() as db:
+            queue.requeue(db, job_id)
         return ProjectChanges(jobs=True, text=f"Resume job {job_id}")
 
     retry = resume
 
     def set_priority(self, job_id: int, priority: int) -> ProjectChanges:
         """Higher is done first."""
-        self.file.require_writable()
-        queue.set_priority(self.file.db, job_id, priority)
+        with self._queue() as db:
+            queue.set_priority(db, job_id, priority)
         return ProjectChanges(jobs=True, text=f"Priority of job {job_id}")

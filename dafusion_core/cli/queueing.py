@@ -113,7 +113,7 @@ def _change(name: str, does: str, how: Callable[[Project, int], ProjectChanges])
     @project_option
     @verb
     def change(out: Output, project_path: Path | None, job_ids: tuple[int, ...]) -> int:
-        with opened(out, project_path) as project:
+        with opened(out, project_path, to_steer=True) as project:
             for job_id in job_ids:
                 project.job(job_id)  # all are known before the first is changed
             for job_id in job_ids:
@@ -144,7 +144,7 @@ jobs.add_command(
 @verb
 def priority(out: Output, project_path: Path | None, job_id: int, value: int) -> int:
     """Give a job a priority; higher is done first, the usual is 0."""
-    with opened(out, project_path) as project:
+    with opened(out, project_path, to_steer=True) as project:
         project.job(job_id)
         out.say(f"{project.set_priority(job_id, value).text}: {value}.")
         out.result({"jobs": [describe_job(project.job(job_id))]})

@@ -16,10 +16,13 @@ from dafusion_core.domain.records import Job, JobState
 
 
 @contextmanager
-def opened(out: Output, path: Path | None, *, to_write: bool = True) -> Iterator[Project]:
+def opened(
+    out: Output, path: Path | None, *, to_write: bool = True, to_steer: bool = False
+) -> Iterator[Project]:
     """The project, closed at the end; its warnings go to stderr.
 
-    Raises ProjectLocked if it is to be written and cannot be.
+    `to_steer`: only the states of jobs are to be changed, which works while another program runs
+    them. Raises ProjectLocked if it is to be written and cannot be.
     """
     place = find_project(path)
     project = df.open(place, read_only=not to_write)
@@ -29,13 +32,14 @@ def opened(out: Output, path: Path | None, *, to_write: bool = True) -> Iterator
         project.close()
         project = df.open(place)
     try:
-        if to_write and project.is_read_only:
+        is_foreign = to_steer and project.file.is_in_use
+        if to_write and project.is_read_only and not is_foreign:
             raise ProjectLocked(
                 f"“{project.path.name}” cannot be changed now: {project.lock_owner}. "
                 "Nothing was done.",
                 "Close it there and try again; reading verbs (jobs, report) work meanwhile.",
             )
-        for text in project.warnings if to_write else ():
+        for text in project.warnings if to_write and not is_foreign else ():
             out.note(text)
         if project.reaped:
             ids = ", ".join(str(job_id) for job_id in project.reaped)

@@ -210,6 +210,12 @@ def request_cancel(db: Database, job_id: int) -> JobState:
     return get_job(db, job_id).state
 
 
+def wishes(db: Database, job_id: int) -> tuple[bool, bool]:
+    """(to be cancelled, to be paused), as any program may have written it into the job's row."""
+    row = db.one("SELECT cancel_requested, is_held FROM job WHERE id = ?", [job_id])
+    return (bool(row[0]), bool(row[1])) if row else (False, False)
+
+
 def hold(db: Database, job_id: int, is_held: bool) -> None:
     """Pause (no worker will claim it) or let go."""
     with db.atomic():

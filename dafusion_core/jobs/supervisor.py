@@ -36,7 +36,6 @@ from dafusion_core.jobs.protocol import (
     StopJob,
     WorkerSettings,
 )
-from dafusion_core.storage.jobs import get_job
 from dafusion_core.storage.project import ProjectFile
 
 WORKER_TARGET = "dafusion_core.worker.main:run"
@@ -81,9 +80,14 @@ class _Worker:
         with suppress(OSError):  # If it is gone, the loop sees that by itself.
             self.pipe.send(message)
 
+    @property
+    def is_on_ladder(self) -> bool:
+        """Whether it was asked to end what it does."""
+        return self.terminate_at is not None or self.kill_at is not None
+
     def start_ladder(self) -> None:
         """From asking to ending: terminate, then kill, if it does not leave the job."""
-        if self.terminate_at is None:
+        if not self.is_on_ladder:
             self.terminate_at = time.monotonic() + TERMINATE_AFTER_S
 
     def climb_ladder(self) -> None:
@@ -177,6 +181,7 @@ class JobSupervisor:
                     self.stop()
                 self._wait()
                 for worker in list(self._workers.values()):
+                    self._obey_row(worker)
                     worker.climb_ladder()
         finally:
             for worker in list(self._workers.values()):
@@ -266,6 +271,18 @@ class JobSupervisor:
                 worker.process.join()
             self._bury(worker)
 
+    def _obey_row(self, worker: _Worker) -> None:
+        """Pass a cancel or pause on that only stands in the job's row.
+
+        Another program wrote it, or it came between the claim and the worker's first event.
+        """
+        if worker.job_id is None or worker.is_on_ladder:
+            return
+        is_cancelled, is_held = queue.wishes(self.project.db, worker.job_id)
+        if is_cancelled or is_held:
+            worker.send((CancelJob if is_cancelled else StopJob)(worker.job_id))
+            worker.start_ladder()
+
     def _note(self, worker: _Worker, event: JobEvent) -> None:
         """Keep what the loop needs to know of an event."""
         if isinstance(event, WorkerReady):
@@ -273,15 +290,6 @@ class JobSupervisor:
             self._failed_starts = 0
         elif isinstance(event, JobStarted):
             worker.job_id = event.job_id
-            if event.job_id is not None:
-                # A cancel or pause that came between claim and this event must not be lost.
-                job = get_job(self.project.db, event.job_id)
-                if job.cancel_requested:
-                    worker.send(CancelJob(job.id))
-                    worker.start_ladder()
-                elif job.is_held:
-                    worker.send(StopJob(job.id))
-                    worker.start_ladder()
         elif event.job_id is not None and _is_end(event):
             worker.job_id = None
             if not self._is_stopping:

@@ -62,7 +62,8 @@ class ProjectFile:
     """An open project: a database connection per thread, the object store, and the lock.
 
     `warnings` are sentences to show once. `was_unclean` says that the last writer did not
-    close it, so jobs must be reaped and stray files swept.
+    close it, so jobs must be reaped and stray files swept. `is_in_use` says that it is read-only
+    because another program has the lock.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class ProjectFile:
         *,
         lock: ProjectLock | None,
         lock_owner: str = "",
+        is_in_use: bool = False,
         immutable: bool = False,
         journal: str = "wal",
         was_unclean: bool = False,
@@ -80,6 +82,7 @@ class ProjectFile:
         self.files = files_folder(path)
         self.objects = ObjectStore(self.files)
         self.lock_owner = lock_owner
+        self.is_in_use = is_in_use
         self.was_unclean = was_unclean
         self.warnings = warnings
         self._lock = lock
@@ -257,7 +260,9 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
     if not lock.acquire():
         owner = lock.read_note()
         return _open_for_reading(
-            path, f"it is in use by {owner.describe() if owner else 'another program'}"
+            path,
+            f"it is in use by {owner.describe() if owner else 'another program'}",
+            is_in_use=True,
         )
     was_unclean = lock.has_note()
     try:
@@ -286,13 +291,14 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
         raise
 
 
-def _open_for_reading(path: Path, why: str) -> ProjectFile:
+def _open_for_reading(path: Path, why: str, *, is_in_use: bool = False) -> ProjectFile:
     # Where no -shm file can be made and no log is left to read, the file cannot change either.
     immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
     project = ProjectFile(
         path,
         lock=None,
         lock_owner=why,
+        is_in_use=is_in_use,
         immutable=immutable,
         warnings=(f"“{path.name}” is open for reading only: {why}.",),
     )
@@ -330,7 +336,8 @@ def _close_quietly(project: ProjectFile) -> None:
 
 
 def attach_project(path: Path) -> ProjectFile:
-    """Open a project inside a worker, under the lock that its supervisor's program holds."""
+    """Open a project under the lock that another program holds, for what many processes may
+    write: a worker its results, a second program its wishes about jobs."""
     return ProjectFile(path, lock=_BorrowedLock(path), journal=_journal_for(path)[0])
 
 

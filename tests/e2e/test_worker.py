@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import dafusion_core as df
 from dafusion_core.api import Project
 from dafusion_core.domain.errors import EnvironmentProblem
 from dafusion_core.domain.records import Curation, JobState, UnitState
@@ -232,6 +233,29 @@ def test_cancel_of_a_worker_that_does_not_listen_takes_less_than_nine_seconds(
         assert len(contents(project)) == 60
     finally:
         background.close()
+
+
+def test_a_second_program_steers_the_queue_and_nothing_else(
+    project: Project, background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.02")
+    job = plan_generation(project)
+    background.supervisor.poke()
+    background.wait_for(UnitFinished)
+    with df.open(project.path) as second:
+        with pytest.raises(EnvironmentProblem, match="in use by"):
+            second.reject(second.synthetic_ids())
+        second.pause(job.id)
+        background.wait_for(JobInterrupted)
+        assert second.job(job.id).is_held
+        second.resume(job.id)
+        background.wait_for(UnitFinished, len(second.synthetic_ids()) + 1)
+        began = time.monotonic()
+        second.cancel(job.id)
+        background.wait_for(JobCancelled)
+        assert time.monotonic() - began < 2
+        assert second.job(job.id).state is JobState.CANCELLED
+    assert 0 < len(contents(project)) < 60
 
 
 def test_pause_frees_the_worker_and_resume_goes_on(

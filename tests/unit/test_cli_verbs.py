@@ -9,6 +9,7 @@ import pytest
 
 from dafusion_core import api as df
 from dafusion_core.cli.main import VERBS
+from dafusion_core.domain.records import JobState
 from tests.unit.cli_driver import CommandLine, make_pictures
 
 
@@ -264,6 +265,19 @@ def test_decisions_by_id_and_by_filter_can_be_undone(with_images: CommandLine) -
 
 def test_undo_with_nothing_to_undo_says_so(with_pictures: CommandLine) -> None:
     assert with_pictures("curate", "undo").out == "There is nothing to undo.\n"
+
+
+def test_jobs_are_steered_while_another_program_has_the_project(
+    with_images: CommandLine, tmp_path: Path
+) -> None:
+    job_id = with_images.ok("jobs")["jobs"][-1]["id"]
+    with df.open(tmp_path / "weeds.dafusion") as elsewhere:
+        assert with_images.ok("jobs", "pause", job_id)["jobs"][0]["is_held"]
+        assert with_images.ok("jobs", "cancel", job_id)["jobs"][0]["state"] == "cancelled"
+        assert elsewhere.job(job_id).state is JobState.CANCELLED
+        refused = with_images("split", "--seed", 3)
+        assert refused.code == 3
+        assert "in use by" in refused.err
 
 
 # ------------------------------------------------------------------------- results
