@@ -270,7 +270,7 @@ def test_undo_with_nothing_to_undo_says_so(with_pictures: CommandLine) -> None:
 def test_jobs_are_steered_while_another_program_has_the_project(
     with_images: CommandLine, tmp_path: Path
 ) -> None:
-    with_images.ok("erase", "thistle", "--queue")
+    with_images.ok("invert", "--queue")
     job_id = with_images.ok("jobs")["jobs"][-1]["id"]
     with df.open(tmp_path / "weeds.dafusion") as elsewhere:
         assert with_images.ok("jobs", "pause", job_id)["jobs"][0]["is_held"]
