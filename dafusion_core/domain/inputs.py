@@ -8,6 +8,7 @@ neither the database nor the window, so it can run on any machine that has the f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from dafusion_core.domain.specs import Plain
 
@@ -47,11 +48,26 @@ class ErasureInputs(Plain):
 
 
 @dataclass(frozen=True, slots=True)
+class RegionInput(Plain):
+    """One region of an image, as the project keeps it (domain/regions.py)."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class InversionInputs(Plain):
-    """Concepts by id (as text, JSON keys are text), each with its training images."""
+    """Concepts by id (as text, JSON keys are text), each with its training images.
+
+    `erasures`: erased models by concept id where each concept has its own; `states`: where an
+    earlier inversion of the concept stopped; `imported`: its embedding, made elsewhere.
+    """
 
     concepts: dict[str, ConceptInput]
     erasure: FileInput | None = None
+    erasures: dict[str, FileInput] = field(default_factory=dict)
+    states: dict[str, FileInput] = field(default_factory=dict)
+    imported: dict[str, FileInput] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +81,39 @@ class EmbeddingInput(Plain):
 
 @dataclass(frozen=True, slots=True)
 class GenerationInputs(Plain):
-    """Sources by image id, concepts and embeddings by concept id (keys are text)."""
+    """Sources by image id, concepts and embeddings by concept id (keys are text).
+
+    `erasures`, `adapters`: the erased model and the low-rank changes of a concept, where each has
+    its own; `regions`: what is marked on a source, by image id.
+    """
 
     sources: dict[str, ImageInput]
     concepts: dict[str, ConceptInput]
     embeddings: dict[str, EmbeddingInput] = field(default_factory=dict)
     erasure: FileInput | None = None
+    erasures: dict[str, FileInput] = field(default_factory=dict)
+    adapters: dict[str, FileInput] = field(default_factory=dict)
+    regions: dict[str, tuple[RegionInput, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticInput(Plain):
+    """A synthetic image to measure: its id, file, source image and label index."""
+
+    id: int
+    path: str
+    source_image_id: int
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInputs(Plain):
+    """Synthetic images by the id of the unit that made them; the real ones by part."""
+
+    labels: tuple[str, ...]
+    synthetics: dict[str, SyntheticInput]
+    train: tuple[ImageInput, ...]
+    test: tuple[ImageInput, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +147,20 @@ class EvaluationInputs(Plain):
     runs: tuple[RunInput, ...]
 
 
-AnyInputs = ErasureInputs | InversionInputs | GenerationInputs | TrainingInputs | EvaluationInputs
+AnyInputs = (
+    ErasureInputs
+    | InversionInputs
+    | GenerationInputs
+    | CheckInputs
+    | TrainingInputs
+    | EvaluationInputs
+)
 
 INPUT_KINDS: dict[str, type[AnyInputs]] = {
     "erase": ErasureInputs,
     "invert": InversionInputs,
     "generate": GenerationInputs,
+    "check": CheckInputs,
     "train": TrainingInputs,
     "compare": EvaluationInputs,
 }

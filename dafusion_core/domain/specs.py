@@ -21,6 +21,11 @@ SPEC_VERSION = 1
 
 Scheduler = Literal["pndm", "ddim", "dpmsolver++", "euler", "unipc"]
 TrainParameters = Literal["x", "x-strict", "u", "selfattn", "full"]
+Adaptation = Literal["embedding", "lora", "embedding+lora"]
+Aspect = Literal["stretch", "pad", "crop"]
+Masking = Literal["none", "object", "background"]
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Memory = Literal["normal", "saving", "offload"]
 
 
 def canonical_json(value: object) -> str:
@@ -125,7 +130,10 @@ class ErasureSpec(Spec):
     method "uce": closed form on the cross-attention keys and values, seconds; "esd": gradient
     steps toward the model's own anti-concept prediction. `concepts` are prompts such as
     "dandelion"; `guide` is what they become ("" = the unconditional prompt); `preserve` are
-    prompts that UCE holds fixed and both methods are checked on.
+    prompts that UCE holds fixed and both methods are checked on. `per_concept`: one model per
+    concept, each without that concept only, as in the paper's runs; inversion and generation then
+    take the model of the concept at hand. `per_trajectory`: how many x_t ESD takes from one
+    sampled trajectory; 1 is the published procedure.
     """
 
     model: ModelSource = field(default_factory=ModelSource)
@@ -146,15 +154,41 @@ class ErasureSpec(Spec):
     batch_size: int = 1
     resolution: int | None = None  # None: the model's own
     seed: int = 0
+    per_concept: bool = False
+    per_trajectory: int = 1
 
     def __post_init__(self) -> None:
         _check(bool(self.concepts), "No concept to erase was given.", "Name at least one.")
+        _check(len(set(self.concepts)) == len(self.concepts), "A concept is named twice.")
         _check(self.iterations > 0, "Erasure needs at least one iteration.")
+        _check(
+            1 <= self.per_trajectory <= self.steps,
+            f"{self.per_trajectory} examples per trajectory cannot be taken from {self.steps} "
+            "steps.",
+            "Use a number from 1 to the number of steps.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedEmbedding(Plain):
+    """A token embedding made elsewhere, for the concept of that name. `sha256` fixes its bytes."""
+
+    concept: str
+    path: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class InversionSpec(Spec):
-    """Learn a token embedding per concept from the training images of a split (§1.3, §3)."""
+    """Teach the model each concept from the training images of a split (§1.3, §3).
+
+    `adaptation`: "embedding" learns token vectors; "lora" low-rank changes of the network's
+    attention (DreamBooth-LoRA, §3.2) while the vectors stay where they start; "embedding+lora"
+    both at once. `initialiser`: the word, or words whose mean, the vectors start from; "" takes
+    each concept's own. `forbidden`: synonyms of the classes that must not be in a prompt either.
+    `extend_job`: a finished inversion to go on from, with its optimiser's state; `steps` is then
+    the total. `imported`: concepts whose embedding is read from a file instead of learned.
+    """
 
     split_id: int
     model: ModelSource = field(default_factory=ModelSource)
@@ -167,10 +201,25 @@ class InversionSpec(Spec):
     flip: bool = True
     resolution: int | None = None
     seed: int = 0
+    initialiser: str = ""
+    forbidden: tuple[str, ...] = ()
+    preview_every: int = 0  # steps; 0: about four previews
+    adaptation: Adaptation = "embedding"
+    lora_rank: int = 8
+    lora_learning_rate: float = 3.2e-4
+    extend_job: int | None = None
+    imported: tuple[ImportedEmbedding, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(1 <= self.vectors <= 16, "Vectors per concept must be from 1 to 16.")
+        _check(1 <= self.vectors <= 8, "Vectors per concept must be from 1 to 8.")
         _check(self.steps > 0, "Inversion needs at least one step.")
+        _check(self.batch_size > 0, "The batch size must be at least 1.")
+        _check(1 <= self.lora_rank <= 128, "The rank of a LoRA must be from 1 to 128.")
+
+    @property
+    def has_adapter(self) -> bool:
+        """True when each concept gets changes of the network of its own."""
+        return self.adaptation != "embedding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +230,11 @@ class GenerationPlan(Spec):
     `draw` "uniform": each of the `variants` (M) per source draws one t0; "each": every t0 for
     every source, `variants` times. `inversion_job` None means Real Guidance: the class name is
     in the prompt (`{concept}` is replaced by the placeholder or by the name).
+    `aspect`: what is done to a source that is not square: "stretch" (the paper), "pad" with its
+    mirrored edges, "crop" to the square in its middle. `mask`: edit only the object that the
+    source's regions mark, or only what is around it; `mask_dilation` widens the object by a
+    window of that many of the model's pixels (§1.5). `precision` and `memory` say how it is
+    computed, and may change last digits.
     """
 
     split_id: int
@@ -198,13 +252,45 @@ class GenerationPlan(Spec):
     batch_size: int = 8
     resolution: int | None = None
     seed: int = 0
+    aspect: Aspect = "stretch"
+    mask: Masking = "none"
+    mask_dilation: int = 16
+    precision: Precision = "auto"
+    memory: Memory = "normal"
+    compile: bool = False  # torch.compile: slower to start, faster after that
 
     def __post_init__(self) -> None:
         _check(bool(self.t0_set), "No t0 was given.", "Give one or more from 0 to 1.")
         for t0 in self.t0_set:
             _check(0 < t0 <= 1, f"t0 = {t0} is outside 0–1.", "Use, for example, 0.25 or 0.5.")
-        _check(self.variants > 0, "At least one synthetic image per source (M ≥ 1) is needed.")
+        _check(len(set(self.t0_set)) == len(self.t0_set), "A t0 is given twice.")
+        _check(
+            self.variants > 0,
+            "At least one synthetic image per source (M ≥ 1) is needed.",
+            "Set the number of variants to 1 or more.",
+        )
         _check(self.steps > 0 and self.batch_size > 0, "Steps and batch size must be positive.")
+        _check(self.mask_dilation >= 0, "The mask cannot be widened by less than nothing.")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec(Spec):
+    """Measure the synthetic images of a generation (§6).
+
+    `features`: a local folder of a CLIP or DINO model in the layout of transformers, whose image
+    features distances are taken in; "" uses `model`'s own network. `resolution`: side of the
+    pictures for sharpness and for the network's features; None takes the network's own.
+    """
+
+    generation_job: int
+    model: ModelSource = field(default_factory=ModelSource)
+    features: str = ""
+    batch_size: int = 16
+    resolution: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size > 0, "The batch size must be at least 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +354,13 @@ class EvaluationSpec(Spec):
     seed: int = 0
 
 
-AnySpec = ErasureSpec | InversionSpec | GenerationPlan | TrainingSpec | EvaluationSpec
+AnySpec = ErasureSpec | InversionSpec | GenerationPlan | CheckSpec | TrainingSpec | EvaluationSpec
 
 SPEC_KINDS: dict[str, type[AnySpec]] = {
     "erase": ErasureSpec,
     "invert": InversionSpec,
     "generate": GenerationPlan,
+    "check": CheckSpec,
     "train": TrainingSpec,
     "compare": EvaluationSpec,
 }

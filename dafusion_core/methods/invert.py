@@ -96,7 +96,7 @@ def group_size(model: DiffusionModel, spec: InversionSpec) -> int:
     """How many concepts share a step: as many as keep the step's latents small."""
     side = model.check_resolution(spec.resolution) // model.scale
     cells = spec.batch_size * side * side
-    return max(1, min(8, 8192 // cells))
+    return max(1, min(16, 8192 // cells))
 
 
 def _learn_group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,43 @@ def test_esd_changes_only_what_was_chosen(
     assert len(changed) > 0.6 * len(found)
     assert record["train_parameters"] == kind
     assert record["changed_parameters"] == sum(value.numel() for value in found.values())
+
+
+@pytest.mark.parametrize("kind", ["x-strict", "full"])
+def test_one_step_has_the_gradient_of_the_plain_formula(model: DiffusionModel, kind: Any) -> None:
+    """ε_θ(x,c,t) against ε* − η(ε*_c − ε*), with teacher and student called one by one."""
+    eta = 1.3
+    batch = erasure.esd_examples(
+        model, ["oak"], "", count=2, eta=eta, guidance=3.0, steps=4, resolution=tiny.SIDE, seed=5
+    )
+    students = [copy.deepcopy(model.unet) for _ in range(2)]
+    with torch.no_grad():  # not where training starts: there, student and teacher would agree
+        for student in students:
+            for value in student.parameters():
+                value.mul_(1.01)
+    chosen = [erasure.choose_parameters(student, kind) for student in students]
+    for parameters in chosen:
+        for value in parameters.values():
+            value.requires_grad_(True)
+    erasure.esd_loss(students[0], batch).backward()
+
+    text, empty = tokens.encode(model, ["oak"]), tokens.encode(model, [""])
+    total = torch.zeros(())
+    for x, t in zip(batch.x, batch.timesteps, strict=True):
+        with torch.no_grad():
+            base = model.unet(x[None], t, encoder_hidden_states=empty).sample
+            named = model.unet(x[None], t, encoder_hidden_states=text).sample
+        student = students[1](x[None], t, encoder_hidden_states=text).sample
+        total = total + (student - (base - eta * (named - base))).square().mean() / 2
+    total.backward()
+    for name, value in chosen[0].items():
+        expected = chosen[1][name].grad
+        assert value.grad is not None
+        assert expected is not None
+        scale = float(expected.abs().max())
+        assert (value.grad - expected).abs().max() <= 1e-6 + 1e-3 * scale, name
+    others = set(dict(students[0].named_parameters())) - set(chosen[0])
+    assert all(dict(students[0].named_parameters())[name].grad is None for name in others)
 
 
 def test_esd_lowers_its_objective(source: ModelSource, ctx: NullContext) -> None:

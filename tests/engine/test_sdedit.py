@@ -17,14 +17,15 @@ from diffusers import (
 )
 
 from dafusion_core.domain.specs import ModelSource
-from dafusion_core.engine import images, sampling
+from dafusion_core.engine import images, sampling, tokens
 from dafusion_core.engine.models import DiffusionModel, load_model
 from dafusion_core.engine.sdedit import Request, SDEdit, encode_posterior, executed_steps
 
 from . import tiny
 from .conftest import draw_picture
 
-PROMPTS = ["a photo of a plant", "a photo of a oak", "a leaf"]
+PROMPTS = ["a photo of a plant", "a photo of a <fern>", "a leaf"]
+OURS = ["a photo of a plant", "a photo of a <fern> <fern>_1", "a leaf"]
 THEIRS = {
     "pndm": PNDMScheduler,
     "ddim": DDIMScheduler,
@@ -35,8 +36,34 @@ THEIRS = {
 
 
 @pytest.fixture(scope="module")
-def model(tiny_folder: Path) -> DiffusionModel:
-    return load_model(ModelSource("folder", str(tiny_folder)), torch.device("cpu"))
+def fern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A token embedding of two vectors, as an inversion writes it."""
+    vectors = torch.randn(2, tiny.DIM, generator=torch.Generator().manual_seed(7))
+    return tokens.write_embedding(
+        tmp_path_factory.mktemp("words") / "fern.safetensors", "<fern>", vectors
+    )
+
+
+def with_fern(folder: Path, fern: Path) -> DiffusionModel:
+    model = load_model(ModelSource("folder", str(folder)), torch.device("cpu"))
+    return tokens.add_to_model(model, tokens.read_embeddings([fern]))
+
+
+def stock(folder: Path, fern: Path) -> StableDiffusionImg2ImgPipeline:
+    pipe = StableDiffusionImg2ImgPipeline.from_pretrained(str(folder), safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_textual_inversion(str(fern))
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder: Path, fern: Path) -> DiffusionModel:
+    return with_fern(tiny_folder, fern)
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_folder: Path, fern: Path) -> StableDiffusionImg2ImgPipeline:
+    return stock(tiny_folder, fern)
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +74,22 @@ def velocity_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reference(
-    folder: Path, scheduler: str, t0: float, steps: int, guidance: float, seeds: list[int]
+    pipe: StableDiffusionImg2ImgPipeline,
+    scheduler: str,
+    t0: float,
+    steps: int,
+    guidance: float,
+    seeds: list[int],
+    negative: str = "",
 ) -> np.ndarray:
     """[n, H, W, 3] in 0…1: diffusers, one picture at a time."""
-    pipe = StableDiffusionImg2ImgPipeline.from_pretrained(str(folder), safety_checker=None)
-    pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = THEIRS[scheduler].from_config(pipe.scheduler.config)
     made = []
     for i, seed in enumerate(seeds):
         made.append(
             pipe(
                 prompt=PROMPTS[i],
+                negative_prompt=negative,
                 image=draw_picture(i, (tiny.SIDE, tiny.SIDE)),
                 strength=t0,
                 num_inference_steps=steps,
@@ -69,45 +101,75 @@ def reference(
     return np.stack(made)
 
 
+def ask(model: DiffusionModel, i: int, seed: int) -> Request:
+    values = np.array(draw_picture(i, (tiny.SIDE, tiny.SIDE)))
+    pixels = torch.from_numpy(values).permute(2, 0, 1).float() / 255 * 2 - 1
+    return Request(encode_posterior(model, pixels), OURS[i], seed)
+
+
 def ours(
-    model: DiffusionModel, scheduler: str, t0: float, steps: int, guidance: float, seeds: list[int]
+    model: DiffusionModel,
+    scheduler: str,
+    t0: float,
+    steps: int,
+    guidance: float,
+    seeds: list[int],
+    negative: str = "",
 ) -> np.ndarray:
-    """The same in one batch."""
-    requests = []
-    for i, seed in enumerate(seeds):
-        values = np.array(draw_picture(i, (tiny.SIDE, tiny.SIDE)))
-        pixels = torch.from_numpy(values).permute(2, 0, 1).float() / 255 * 2 - 1
-        requests.append(Request(encode_posterior(model, pixels), PROMPTS[i], seed))
-    sampler = SDEdit(model, scheduler=scheduler, steps=steps, guidance=guidance)
+    """The same in one batch: other sources, other concepts, one of them learned."""
+    requests = [ask(model, i, seed) for i, seed in enumerate(seeds)]
+    sampler = SDEdit(
+        model, scheduler=scheduler, steps=steps, guidance=guidance, negative_prompt=negative
+    )
     made = sampler.run(requests, t0)
     return images.pixels_to_unit(made).permute(0, 2, 3, 1).numpy()
 
 
 @pytest.mark.parametrize("scheduler", list(THEIRS))
-@pytest.mark.parametrize("t0", [0.25, 0.58, 1.0])
+@pytest.mark.parametrize("t0", [0.25, 0.5, 0.75, 1.0])
 def test_same_picture_as_diffusers(
-    model: DiffusionModel, tiny_folder: Path, scheduler: str, t0: float
+    model: DiffusionModel, pipe: StableDiffusionImg2ImgPipeline, scheduler: str, t0: float
 ) -> None:
-    expected = reference(tiny_folder, scheduler, t0, 10, 7.5, [11, 22, 33])
-    found = ours(model, scheduler, t0, 10, 7.5, [11, 22, 33])
+    expected = reference(pipe, scheduler, t0, 8, 7.5, [11, 22, 33])
+    found = ours(model, scheduler, t0, 8, 7.5, [11, 22, 33])
     assert np.abs(found - expected).max() <= 1e-3
+
+
+@pytest.mark.parametrize("t0", [0.58, 0.99])
+def test_same_picture_as_diffusers_where_steps_do_not_divide(
+    model: DiffusionModel, pipe: StableDiffusionImg2ImgPipeline, t0: float
+) -> None:
+    expected = reference(pipe, "pndm", t0, 7, 4.0, [1, 2], "a leaf")
+    found = ours(model, "pndm", t0, 7, 4.0, [1, 2], "a leaf")
+    assert np.abs(found - expected).max() <= 1e-3
+    assert np.abs(found - ours(model, "pndm", t0, 7, 4.0, [1, 2])).max() > 5e-3
 
 
 @pytest.mark.parametrize("scheduler", ["pndm", "ddim"])
 def test_same_picture_as_diffusers_without_guidance(
-    model: DiffusionModel, tiny_folder: Path, scheduler: str
+    model: DiffusionModel, pipe: StableDiffusionImg2ImgPipeline, scheduler: str
 ) -> None:
-    expected = reference(tiny_folder, scheduler, 0.5, 8, 1.0, [5])
+    expected = reference(pipe, scheduler, 0.5, 8, 1.0, [5])
     assert np.abs(ours(model, scheduler, 0.5, 8, 1.0, [5]) - expected).max() <= 1e-3
 
 
 @pytest.mark.parametrize("scheduler", ["pndm", "ddim"])
 def test_same_picture_as_diffusers_when_the_model_predicts_velocity(
-    velocity_folder: Path, scheduler: str
+    velocity_folder: Path, fern: Path, scheduler: str
 ) -> None:
-    model = load_model(ModelSource("folder", str(velocity_folder)), torch.device("cpu"))
-    expected = reference(velocity_folder, scheduler, 0.7, 8, 5.0, [1, 2])
+    model, pipe = with_fern(velocity_folder, fern), stock(velocity_folder, fern)
+    expected = reference(pipe, scheduler, 0.7, 8, 5.0, [1, 2])
     assert np.abs(ours(model, scheduler, 0.7, 8, 5.0, [1, 2]) - expected).max() <= 1e-3
+
+
+def test_order_and_batch_size_change_no_picture(model: DiffusionModel) -> None:
+    requests = [ask(model, i % 3, 100 + i) for i in range(5)]
+    sampler = SDEdit(model, scheduler="pndm", steps=6)
+    together = sampler.run(requests, 0.8)
+    backwards = sampler.run(requests[::-1], 0.8).flip(0)
+    parts = torch.cat([sampler.run(requests[:2], 0.8), sampler.run(requests[2:], 0.8)])
+    assert (together - backwards).abs().max() / 2 <= 1e-4
+    assert (together - parts).abs().max() / 2 <= 1e-4
 
 
 def test_prompt_seed_and_strength_matter(model: DiffusionModel) -> None:

@@ -135,7 +135,7 @@ def test_a_job_of_the_wrong_kind_is_refused(project: Project) -> None:
     [
         (lambda: GenerationPlan(split_id=1, t0_set=(0.0,)), "outside 0–1"),
         (lambda: GenerationPlan(split_id=1, variants=0), "At least one"),
-        (lambda: InversionSpec(split_id=1, vectors=0), "from 1 to 16"),
+        (lambda: InversionSpec(split_id=1, vectors=0), "from 1 to 8"),
         (lambda: TrainingSpec(split_id=1, arms=()), "an arm and a seed"),
         (lambda: InversionSpec.from_dict({"split_id": 1, "stepps": 3}), "no setting named stepps"),
     ],
