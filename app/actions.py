@@ -66,6 +66,10 @@ def _curates(situation: Situation) -> bool:
     return situation.is_writable and situation.has_pictures
 
 
+def _looks(situation: Situation) -> bool:
+    return situation.has_project and situation.has_pictures
+
+
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
     """One line of the table. `menu` is where it stands, "" for nowhere."""
@@ -98,12 +102,30 @@ ACTIONS = (
                lambda s: s.is_writable and s.undo_text is not None),
     ActionSpec("redo", "Edit", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "Decide it again.",
                lambda s: s.is_writable and s.redo_text is not None),
-    ActionSpec("keep", "Edit", "&Keep", ("P",), "This picture may train.", _curates),
-    ActionSpec("reject", "Edit", "Re&ject", ("X", "Del"),
+    ActionSpec("keep", "Curate", "&Keep", ("P",), "This picture may train.", _curates),
+    ActionSpec("reject", "Curate", "Re&ject", ("X", "Del"),
                "This picture may not train. Its file stays.", _curates),
-    ActionSpec("undecide", "Edit", "Un&decided", ("U",), "Take the decision back.", _curates),
-    ActionSpec("next_undecided", "Edit", "&Next undecided", ("N",), "", _curates),
-    ActionSpec("previous_undecided", "Edit", "&Previous undecided", ("Shift+N",), "", _curates),
+    ActionSpec("undecide", "Curate", "Un&decided", ("U",), "Take the decision back.", _curates),
+    ActionSpec("rate_1", "Curate", "1 star", ("1",), "", _curates),
+    ActionSpec("rate_2", "Curate", "2 stars", ("2",), "", _curates),
+    ActionSpec("rate_3", "Curate", "3 stars", ("3",), "", _curates),
+    ActionSpec("rate_4", "Curate", "4 stars", ("4",), "", _curates),
+    ActionSpec("rate_5", "Curate", "5 stars", ("5",), "", _curates),
+    ActionSpec("rate_0", "Curate", "No stars", ("0",), "", _curates),
+    ActionSpec("next_undecided", "Curate", "&Next undecided", ("N",), "", _curates),
+    ActionSpec("previous_undecided", "Curate", "Pre&vious undecided", ("Shift+N",), "", _curates),
+    ActionSpec("next_picture", "Curate", "Next picture", ("D",), "", _looks),
+    ActionSpec("previous_picture", "Curate", "Previous picture", ("A",), "", _looks),
+    ActionSpec("view_grid", "Curate", "&Grid", ("G",), "A row per photo, a column per t0.", _looks),
+    ActionSpec("view_list", "Curate", "&List", ("L",), "The pictures, filtered and sorted.",
+               _looks),
+    ActionSpec("view_rates", "Curate", "Accept &rates", ("R",),
+               "What was accepted, per class and t0.", _looks),
+    ActionSpec("loupe", "Curate", "L&oupe", ("E",), "The picture large, beside its photo.",
+               _looks),
+    ActionSpec("compare", "Curate", "&Compare", ("C",),
+               "The chosen pictures beside their photo.", _looks),
+    ActionSpec("info", "Curate", "&Info", ("I",), "Where the picture comes from.", _looks),
     ActionSpec("everything", "Run", "Do everything", ("Ctrl+Return", "Ctrl+Enter"),
                "Divide the images, erase, learn, generate, train and compare.", _has_next),
     ActionSpec("split", "Run", "&Divide images…", (),
@@ -126,20 +148,32 @@ ACTIONS = (
 
 _SPECS = {spec.key: spec for spec in ACTIONS}
 
-MENUS = ("File", "Edit", "Run", "View", "Help")
+MENUS = ("File", "Edit", "Curate", "Run", "View", "Help")
+
+#: A line in the menu after these.
+GROUP_ENDS = (
+    "sample", "export", "redo", "undecide", "rate_0", "previous_picture", "view_rates",
+    "everything", "system",
+)  # fmt: skip
 
 #: What only means something while a project is open; its pages bind these.
 BOUND_BY_PAGES = (
-    "keep", "reject", "undecide", "next_undecided", "previous_undecided", "concepts", "generate",
-    "train", "everything", "undo", "redo",
+    "keep", "reject", "undecide", "next_undecided", "previous_undecided", "next_picture",
+    "previous_picture", "rate_0", "rate_1", "rate_2", "rate_3", "rate_4", "rate_5", "view_grid",
+    "view_list", "view_rates", "loupe", "compare", "info", "concepts", "generate", "train",
+    "everything", "undo", "redo",
 )  # fmt: skip
 
 #: Keys that are not actions, for the overlay.
 MORE_SHORTCUTS = (
     ("Curate", "← → ↑ ↓", "Move; up and down stay at the same t0"),
-    ("Curate", "Shift+arrows, Ctrl+click", "Select several"),
+    ("Curate", "Shift+arrows, Ctrl+click, drag", "Select several"),
+    ("Curate", "Space", "Take into the selection, or out of it"),
     ("Curate", "Click on a t0 heading", "Select that whole column"),
-    ("Curate", "Enter, double click", "Loupe: picture and photo side by side"),
+    ("Curate", "Enter, double click", "Loupe"),
+    ("Curate", "W, held", "Loupe for a moment"),
+    ("Curate", "M", "In the loupe: side by side, slider, in turn"),
+    ("Curate", "+  −  wheel", "In the loupe: zoom"),
     ("Curate", "Esc", "Back to the grid"),
     ("Window", "Alt+1 … Alt+6", "Go to a step"),
 )

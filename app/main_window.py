@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 
 import dafusion_core
 from app import projects, ui_state
-from app.actions import ACTIONS, BOUND_BY_PAGES, MENUS, Actions, Situation
+from app.actions import ACTIONS, BOUND_BY_PAGES, GROUP_ENDS, MENUS, Actions, Situation
 from app.errors import ErrorPresenter
 from app.pages.welcome.page import WelcomePage, app_icon
 from app.steps import Step
@@ -94,7 +94,7 @@ class MainWindow(QMainWindow):
         menus = {name: self.menuBar().addMenu(f"&{name}") for name in MENUS}
         for spec in ACTIONS:
             menus[spec.menu].addAction(self.actions_table[spec.key])
-            if spec.key in ("sample", "export", "redo", "undecide", "everything", "system"):
+            if spec.key in GROUP_ENDS:
                 menus[spec.menu].addSeparator()
         modes = QActionGroup(self)
         for mode in Mode:

@@ -194,6 +194,8 @@ class Session(QObject):
 
     @Slot(object)
     def _on_event(self, event: Event) -> None:
+        if self.project.file.is_closed:  # it was on its way when `close_now` did not wait for it
+            return
         if isinstance(event, JobProgress) and event.job_id is not None:
             self.progress[event.job_id] = event
             return

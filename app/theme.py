@@ -185,6 +185,25 @@ def style_sheet(c: Colors) -> str:
     QPushButton[role="link"]:focus {{ border: 1px solid {c.accent}; padding: 1px 3px; }}
     QPushButton[role="small"] {{ padding: 2px 9px; border-radius: 5px; }}
     QPushButton[role="small"]:focus {{ border: 2px solid {c.accent}; padding: 1px 8px; }}
+    #segments {{ background: {c.raised}; border-radius: 6px; }}
+    QPushButton[role="segment"] {{ background: transparent; border: 1px solid transparent;
+        border-radius: 6px; padding: 3px 11px; }}
+    QPushButton[role="segment"]:checked {{ background: {c.surface}; border-color: {c.control};
+        font-weight: 600; }}
+    QPushButton[role="segment"]:focus {{ border-color: {c.accent}; }}
+    QPushButton[role="menu"] {{ padding: 3px 24px 3px 9px; border-radius: 5px; }}
+    QPushButton[role="menu"]:focus {{ border: 1px solid {c.accent}; padding: 3px 24px 3px 9px; }}
+    QPushButton[role="menu"][on="true"] {{ background: {c.accent_soft};
+        border-color: {c.accent}; }}
+    QPushButton::menu-indicator {{ image: url("{icons}/down-{name}.svg"); width: 11px;
+        height: 11px; subcontrol-origin: padding; subcontrol-position: right center;
+        right: 7px; }}
+    QMenu {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control};
+        padding: 4px; }}
+    QMenu::item {{ padding: 5px 26px 5px 26px; border-radius: 4px; }}
+    QMenu::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
+    QMenu::item:disabled {{ color: {c.muted}; }}
+    QMenu::separator {{ height: 1px; background: {c.border}; margin: 4px 8px; }}
     QProgressBar {{ background: {c.raised}; border: none; border-radius: 3px; height: 6px;
         max-height: 6px; }}
     QProgressBar::chunk {{ background: {c.accent}; border-radius: 3px; }}

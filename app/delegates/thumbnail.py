@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, Qt
 from PySide6.QtCore import QSize as Size
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from app.models.roles import CAPTION_ROLE, CURATION_ROLE, KIND_ROLE, PATH_ROLE, CellKind
+from app.models.roles import (
+    CAPTION_ROLE,
+    CURATION_ROLE,
+    KIND_ROLE,
+    PATH_ROLE,
+    RATING_ROLE,
+    CellKind,
+)
 from app.theme import scaled_font, theme
 from app.thumbnails import ThumbnailLoader
 from dafusion_core.domain.records import Curation
@@ -73,6 +81,9 @@ class ThumbnailDelegate(QStyledItemDelegate):
             paint_badge(painter, area, is_kept=True)
         elif curation == Curation.REJECTED:
             paint_badge(painter, area, is_kept=False)
+        rating = index.data(RATING_ROLE)
+        if rating:
+            paint_stars(painter, area, rating)
         if is_selected or has_focus:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             pen = QPen(QColor(theme.colors.accent), 2.5 if has_focus else 1.5)
@@ -190,6 +201,30 @@ def paint_badge(painter: QPainter, area: QRectF, *, is_kept: bool) -> None:
     size = max(16.0, min(26.0, area.width() * 0.2))
     disc = QRectF(area.right() - size - 4, area.top() + 4, size, size)
     paint_mark(painter, disc, is_kept=is_kept)
+
+
+def paint_stars(painter: QPainter, area: QRectF, rating: int) -> None:
+    """One to five stars on a strip in the lower left corner, readable on any picture."""
+    size = max(9.0, min(14.0, area.width() * 0.09))
+    strip = QRectF(area.left() + 4, area.bottom() - size - 10, rating * (size + 1) + 7, size + 6)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(16, 18, 22, 190))
+    painter.drawRoundedRect(strip, 4, 4)
+    painter.setBrush(QColor("#ffd257"))
+    for number in range(rating):
+        painter.drawPolygon(
+            star(strip.left() + 4 + number * (size + 1) + size / 2, strip.center().y(), size / 2)
+        )
+
+
+def star(x: float, y: float, radius: float) -> QPolygonF:
+    """A five-pointed star around (x, y)."""
+    points = []
+    for number in range(10):
+        reach = radius if number % 2 == 0 else radius * 0.42
+        angle = math.pi * (number / 5 - 0.5)
+        points.append(QPointF(x + reach * math.cos(angle), y + reach * math.sin(angle)))
+    return QPolygonF(points)
 
 
 def paint_mark(painter: QPainter, disc: QRectF, *, is_kept: bool) -> None:

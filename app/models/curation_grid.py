@@ -1,91 +1,32 @@
-"""The curation grid: a row per source photo, the photo first, then a column per t0.
-
-A further variant of the same photo and t0 is in a further row right below, packed without gaps:
-so a plan that draws one t0 per variant leaves few empty cells, and rows stay comparable across t0.
-The layout comes from the plan, not from what has arrived, so nothing moves while pictures arrive.
-"""
+"""The curation grid: a row per source photo, the photo first, then a column per t0."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, QObject, Qt
 
+from app.models.curation_counts import Counts, Tally
+from app.models.curation_filter import CurationFilter
+from app.models.curation_layout import FIRST_T0_COLUMN, Cell, GridRow, lay_out
 from app.models.roles import (
     CAPTION_ROLE,
     CURATION_ROLE,
     ID_ROLE,
     KIND_ROLE,
     PATH_ROLE,
+    RATING_ROLE,
     RECORD_ROLE,
     CellKind,
     Index,
 )
+from app.models.rows import WINDOW
 from app.models.synthetic_list import SyntheticListModel
-from app.text import CURATION_NAMES
+from app.text import CURATION_NAMES, count
 from dafusion_core.api.project import Project
-from dafusion_core.domain.records import Curation, GridCell, ImageRecord, UnitState
-
-FIRST_T0_COLUMN = 1
-
-
-@dataclass(slots=True)
-class Cell:
-    """A planned picture; `synthetic_id` and `curation` are filled in when it is there."""
-
-    concept_id: int
-    t0: float
-    state: UnitState
-    synthetic_id: int | None
-    curation: Curation | None
-
-
-@dataclass(slots=True)
-class GridRow:
-    """One row: a source, the number of its row among those of the source, a cell per t0."""
-
-    source_id: int
-    concept_id: int
-    number: int
-    cells: list[Cell | None]
-
-
-@dataclass(slots=True)
-class ColumnCounts:
-    """How many pictures of a column are in which state, over all classes shown."""
-
-    by_curation: dict[Curation, int] = field(default_factory=lambda: dict.fromkeys(Curation, 0))
-    waiting: int = 0
-
-
-def lay_out(
-    cells: Iterable[GridCell], t0_set: Sequence[float]
-) -> tuple[list[GridRow], dict[int, Cell]]:
-    """Rows in order of concept and source, and the cell of each unit by unit id."""
-    columns = {t0: place for place, t0 in enumerate(t0_set)}
-    rows: list[GridRow] = []
-    by_unit: dict[int, Cell] = {}
-    of_source: list[GridRow] = []
-    for planned in cells:
-        if of_source and of_source[0].source_id != planned.source_image_id:
-            of_source = []
-        column = columns[planned.t0]
-        row = next((row for row in of_source if row.cells[column] is None), None)
-        if row is None:
-            row = GridRow(
-                planned.source_image_id, planned.concept_id, len(of_source), [None] * len(columns)
-            )
-            of_source.append(row)
-            rows.append(row)
-        cell = Cell(
-            planned.concept_id, planned.t0, planned.state, planned.synthetic_id, planned.curation
-        )
-        row.cells[column] = cell
-        by_unit[planned.unit_id] = cell
-    return rows, by_unit
+from dafusion_core.domain.records import Curation, ImageRecord, UnitState
 
 
 class CurationGridModel(QAbstractTableModel):
@@ -93,93 +34,109 @@ class CurationGridModel(QAbstractTableModel):
 
     def __init__(self, project: Project, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._project = project
+        self.project = project
         self.pictures = SyntheticListModel(project, self)
         self.job_id: int | None = None
         self.t0_set: list[float] = []
         self._all_rows: list[GridRow] = []
         self._rows: list[GridRow] = []
         self._by_unit: dict[int, Cell] = {}
-        self._place_of: dict[int, tuple[int, int]] = {}
+        self._by_id: dict[int, Cell] = {}
         self._sources: dict[int, ImageRecord] = {}
         self._names: dict[int, str] = {}
-        self._concept: int | None = None
-        self._only_undecided = False
+        self.tally = Tally()
+        self.filter = CurationFilter()
 
     # What is shown ------------------------------------------------------------------------
 
     def show_job(self, job_id: int | None) -> None:
         """Lay out a generation; None shows nothing."""
-        cells = [] if job_id is None else self._project.grid_cells(job_id)
+        cells = [] if job_id is None else self.project.grid_cells(job_id)
         self.beginResetModel()
         self.job_id = job_id
         self.t0_set = sorted({cell.t0 for cell in cells})
         self._all_rows, self._by_unit = lay_out(cells, self.t0_set)
-        self._names = {concept.id: concept.name for concept in self._project.concepts()}
-        sources = sorted({row.source_id for row in self._all_rows})
-        self._sources = {image.id: image for image in self._project.images_by_id(sources)}
-        self.pictures.replace(c.synthetic_id for c in cells if c.synthetic_id is not None)
+        self._by_id = {
+            cell.synthetic_id: cell
+            for cell in self._by_unit.values()
+            if cell.synthetic_id is not None
+        }
+        self._names = {concept.id: concept.name for concept in self.project.concepts()}
+        self._sources = {}
+        self.tally = Tally()
+        for cell in self._by_unit.values():
+            self.tally.start(cell.concept_id, cell.t0, cell.curation)
+        self.pictures.replace(self._by_id)
         self._choose_rows()
         self.endResetModel()
 
-    def set_filter(self, concept_id: int | None, only_undecided: bool) -> None:
-        """Show one class (None: all), and only rows that have something undecided."""
+    def set_filter(self, wanted: CurationFilter) -> None:
+        """Show the rows that have something the filter wants; t0 columns are the view's part."""
+        if wanted == self.filter:
+            return
         self.beginResetModel()
-        self._concept, self._only_undecided = concept_id, only_undecided
+        self.filter = wanted
         self._choose_rows()
         self.endResetModel()
 
     def _choose_rows(self) -> None:
+        for cell in self._by_unit.values():
+            cell.row = -1
+        wanted = self.filter
         self._rows = [
             row
             for row in self._all_rows
-            if (self._concept is None or row.concept_id == self._concept)
-            and (not self._only_undecided or _has_undecided(row))
+            if (not wanted.concepts or row.concept_id in wanted.concepts)
+            and (
+                not wanted.narrows_cells
+                or any(cell is not None and wanted.accepts(cell) for cell in row.cells)
+            )
         ]
-        self._place_of = {
-            cell.synthetic_id: (number, column)
-            for number, row in enumerate(self._rows)
-            for column, cell in enumerate(row.cells, FIRST_T0_COLUMN)
-            if cell is not None and cell.synthetic_id is not None
-        }
+        for number, row in enumerate(self._rows):
+            for planned in row.cells:
+                if planned is not None:
+                    planned.row = number
 
-    def take_new(self, ids: Sequence[int]) -> None:
+    def take_new(self, ids: Sequence[int]) -> list[Cell]:
         """Pictures have arrived: they fill their planned cells. Those of other jobs are ignored."""
-        new = [image for image in self._project.synthetic(ids) if image.unit_id in self._by_unit]
-        if not new:
-            return
+        new = [image for image in self.project.synthetic(ids) if image.unit_id in self._by_unit]
         self.pictures.append([image.id for image in new])
+        filled = []
         for image in new:
             cell = self._by_unit[image.unit_id]
+            self.tally.note(cell.concept_id, cell.t0, cell.curation, image.curation)
             cell.state, cell.synthetic_id = UnitState.DONE, image.id
-            cell.curation = image.curation
-        places = {id(self._by_unit[image.unit_id]): image.id for image in new}
-        first, last = len(self._rows), -1
-        for number, row in enumerate(self._rows):
-            for column, planned in enumerate(row.cells, FIRST_T0_COLUMN):
-                if id(planned) in places:
-                    self._place_of[places[id(planned)]] = (number, column)
-                    first, last = min(first, number), number
-        self._emit(first, last)
+            cell.curation, cell.rating = image.curation, image.rating
+            self._by_id[image.id] = cell
+            filled.append(cell)
+        self._emit(filled)
+        return filled
 
-    def take_decisions(self, ids: Sequence[int]) -> None:
-        """Decisions on these pictures have changed."""
+    def take_decisions(self, ids: Sequence[int]) -> list[Cell]:
+        """Decisions or stars of these pictures have changed; returns their cells."""
         self.pictures.refresh(ids)
         touched = []
-        for image in self._project.synthetic(ids):
-            planned = self._by_unit.get(image.unit_id)
-            if planned is not None:
-                planned.curation = image.curation
-            if image.id in self._place_of:
-                touched.append(self._place_of[image.id][0])
-        if touched:
-            self._emit(min(touched), max(touched))
+        for image in self.project.synthetic(ids):
+            cell = self._by_id.get(image.id)
+            if cell is None:
+                continue
+            if cell.curation is not image.curation:
+                self.tally.note(cell.concept_id, cell.t0, cell.curation, image.curation)
+            cell.curation, cell.rating = image.curation, image.rating
+            touched.append(cell)
+        self._emit(touched)
+        return touched
 
-    def _emit(self, first: int, last: int) -> None:
-        if last >= first:
-            self.dataChanged.emit(self.index(first, 0), self.index(last, self.columnCount() - 1))
+    def _emit(self, cells: Sequence[Cell]) -> None:
+        shown = [cell for cell in cells if cell.row >= 0]
+        if shown:
+            rows = [cell.row for cell in shown]
+            columns = [cell.column for cell in shown]
+            self.dataChanged.emit(
+                self.index(min(rows), min(columns)), self.index(max(rows), max(columns))
+            )
         # Headers carry counts.
-        if self.t0_set:
+        if cells and self.t0_set:
             self.headerDataChanged.emit(
                 Qt.Orientation.Horizontal, FIRST_T0_COLUMN, len(self.t0_set)
             )
@@ -193,10 +150,51 @@ class CurationGridModel(QAbstractTableModel):
             return None
         return self._rows[index.row()].cells[column]
 
+    def cell_of(self, synthetic_id: int | None) -> Cell | None:
+        """The cell of a picture, shown or not."""
+        return None if synthetic_id is None else self._by_id.get(synthetic_id)
+
+    def matching(self) -> list[Cell]:
+        """Pictures that are there and that the filter wants, in its order."""
+        found = [
+            cell
+            for row in self._all_rows
+            for cell in row.cells
+            if cell is not None and cell.synthetic_id is not None and self.filter.accepts(cell)
+        ]
+        key = self.filter.sort_key()
+        return found if key is None else sorted(found, key=key)
+
+    def ids_where(self, concept_id: int | None = None, t0: float | None = None) -> list[int]:
+        """All pictures of a class, of a t0, or of a class at a t0, shown or not."""
+        return [
+            synthetic_id
+            for synthetic_id, cell in self._by_id.items()
+            if concept_id in (None, cell.concept_id) and t0 in (None, cell.t0)
+        ]
+
+    def sources_without(self, concept_id: int) -> tuple[int, int]:
+        """(photos of a class without a usable picture, its photos).
+
+        Usable is what is not rejected, made or to come. Such a photo trains as it is: there is
+        nothing of its own to put in its place.
+        """
+        has: dict[int, bool] = {}
+        for row in self._all_rows:
+            if row.concept_id == concept_id:
+                usable = any(
+                    cell is not None and cell.curation is not Curation.REJECTED
+                    for cell in row.cells
+                )
+                has[row.source_id] = has.get(row.source_id, False) or usable
+        return sum(not usable for usable in has.values()), len(has)
+
     def index_of(self, synthetic_id: int) -> QModelIndex:
         """Where a picture is shown, invalid if it is not."""
-        place = self._place_of.get(synthetic_id)
-        return QModelIndex() if place is None else self.index(*place)
+        cell = self._by_id.get(synthetic_id)
+        if cell is None or cell.row < 0:
+            return QModelIndex()
+        return self.index(cell.row, cell.column)
 
     def ids_in(self, selection: QItemSelection) -> list[int]:
         """The pictures of a selection, read from its rectangles without an index per cell."""
@@ -205,7 +203,11 @@ class CurationGridModel(QAbstractTableModel):
             left = max(0, area.left() - FIRST_T0_COLUMN)
             for row in self._rows[area.top() : area.bottom() + 1]:
                 cells = row.cells[left : area.right() + 1 - FIRST_T0_COLUMN]
-                found.extend(c.synthetic_id for c in cells if c and c.synthetic_id is not None)
+                found.extend(
+                    c.synthetic_id
+                    for c in cells
+                    if c and c.synthetic_id is not None and self.filter.accepts_t0(c.t0)
+                )
         return found
 
     def ids_of_column(self, column: int) -> list[int]:
@@ -225,6 +227,7 @@ class CurationGridModel(QAbstractTableModel):
             if (
                 cell is not None
                 and cell.synthetic_id is not None
+                and self.filter.accepts_t0(cell.t0)
                 and (not only_undecided or cell.curation is Curation.UNDECIDED)
             ):
                 return self.index(place // width, place % width + FIRST_T0_COLUMN)
@@ -235,35 +238,34 @@ class CurationGridModel(QAbstractTableModel):
         """The photo of a row."""
         if not 0 <= index.row() < len(self._rows):
             return None
-        return self._sources.get(self._rows[index.row()].source_id)
+        return self.photo(self._rows[index.row()].source_id)
 
-    def source_path(self, index: Index) -> str:
+    def photo(self, source_id: int) -> ImageRecord | None:
+        """A photo, read when it is first looked at, with those after it."""
+        if source_id not in self._sources:
+            wanted = [source_id]
+            place = next(
+                (i for i, row in enumerate(self._rows) if row.source_id == source_id), None
+            )
+            if place is not None:
+                wanted += [row.source_id for row in self._rows[place : place + WINDOW]]
+            found = self.project.images_by_id(list(dict.fromkeys(wanted)))
+            self._sources.update((image.id, image) for image in found)
+        return self._sources.get(source_id)
+
+    def source_path(self, source_id: int) -> str:
         """The photo's file, "" if it is gone."""
-        source = self.source(index)
-        return "" if source is None else str(self._project.image_path(source))
+        source = self.photo(source_id)
+        return "" if source is None else str(self.project.image_path(source))
 
-    def picture_path(self, index: Index) -> str:
+    def picture_path(self, synthetic_id: int | None) -> str:
         """The synthetic image's file, "" if there is none."""
-        cell = self.cell(index)
-        if cell is None or cell.synthetic_id is None:
-            return ""
-        image = self.pictures.by_id(cell.synthetic_id)
-        return "" if image is None else str(self._project.synthetic_path(image))
+        image = None if synthetic_id is None else self.pictures.by_id(synthetic_id)
+        return "" if image is None else str(self.project.synthetic_path(image))
 
-    def counts(self) -> list[ColumnCounts]:
-        """Per t0 column, over the class shown."""
-        found = [ColumnCounts() for _ in self.t0_set]
-        for row in self._all_rows:
-            if self._concept is not None and row.concept_id != self._concept:
-                continue
-            for column, cell in zip(found, row.cells, strict=True):
-                if cell is None:
-                    continue
-                if cell.curation is None:
-                    column.waiting += 1
-                else:
-                    column.by_curation[cell.curation] += 1
-        return found
+    def counts(self) -> list[Counts]:
+        """Per t0 column, over the classes shown."""
+        return [self.tally.total(self.filter.concepts, [t0]) for t0 in self.t0_set]
 
     @property
     def names(self) -> Mapping[int, str]:
@@ -322,8 +324,10 @@ class CurationGridModel(QAbstractTableModel):
             return cell.synthetic_id
         if role == CURATION_ROLE:
             return cell.curation
+        if role == RATING_ROLE:
+            return cell.rating
         if role == PATH_ROLE:
-            return self.picture_path(index)
+            return self.picture_path(cell.synthetic_id)
         if role == RECORD_ROLE and cell.synthetic_id is not None:
             return self.pictures.by_id(cell.synthetic_id)
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
@@ -337,7 +341,7 @@ class CurationGridModel(QAbstractTableModel):
         if source is None:
             return None
         if role == PATH_ROLE:
-            return str(self._project.image_path(source))
+            return str(self.project.image_path(source))
         if role == CAPTION_ROLE:
             return source.label
         if role == RECORD_ROLE:
@@ -352,7 +356,8 @@ class CurationGridModel(QAbstractTableModel):
             what = "could not be made" if cell.state is UnitState.FAILED else "not made yet"
             return f"{name}, t0 {cell.t0:g}: {what}"
         state = CURATION_NAMES[cell.curation or Curation.UNDECIDED]
-        return f"{name}, t0 {cell.t0:g}: {state}"
+        stars = f", {count(cell.rating, 'star')}" if cell.rating else ""
+        return f"{name}, t0 {cell.t0:g}: {state}{stars}"
 
 
 def _kind(cell: Cell | None) -> CellKind:
@@ -361,9 +366,3 @@ def _kind(cell: Cell | None) -> CellKind:
     if cell.synthetic_id is not None:
         return CellKind.SYNTHETIC
     return CellKind.FAILED if cell.state is UnitState.FAILED else CellKind.WAITING
-
-
-def _has_undecided(row: GridRow) -> bool:
-    return any(
-        cell is not None and cell.curation in (Curation.UNDECIDED, None) for cell in row.cells
-    )

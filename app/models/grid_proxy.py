@@ -36,6 +36,7 @@ class GridProxyModel(QAbstractTableModel):
         source.modelReset.connect(self._on_reset)
         source.rowsAboutToBeInserted.connect(self._before_insert)
         source.rowsInserted.connect(self._on_inserted)
+        source.rowsRemoved.connect(self._on_removed)
         source.dataChanged.connect(self._on_data_changed)
 
     @property
@@ -120,6 +121,22 @@ class GridProxyModel(QAbstractTableModel):
         if first % self._columns:  # the last row had trailing cells
             row = first // self._columns
             self.dataChanged.emit(self.index(row, 0), self.index(row, self._columns - 1))
+
+    def _on_removed(self, parent: QModelIndex, first: int, last: int) -> None:
+        """What came after moves up: the last row may go, the others show something else."""
+        old_rows = self.rowCount()
+        count = self._count - (last - first + 1)
+        new_rows = -(-count // self._columns)
+        if new_rows < old_rows:
+            self.beginRemoveRows(QModelIndex(), new_rows, old_rows - 1)
+            self._count = count
+            self.endRemoveRows()
+        self._count = count
+        if new_rows > first // self._columns:
+            self.dataChanged.emit(
+                self.index(first // self._columns, 0),
+                self.index(new_rows - 1, self._columns - 1),
+            )
 
     def _on_data_changed(self, top: QModelIndex, bottom: QModelIndex, roles: list[int]) -> None:
         if self._count:

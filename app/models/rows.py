@@ -46,6 +46,15 @@ class WindowedRows(Generic[T]):
             self._places[row_id] = len(self._ids)
             self._ids.append(row_id)
 
+    def remove(self, place: int) -> None:
+        """Take one id out; those after it move up."""
+        del self._places[self._ids.pop(place)]
+        for number in range(place, len(self._ids)):
+            self._places[self._ids[number]] = number
+        first = place // WINDOW
+        for number in [key for key in self._windows if key >= first]:
+            del self._windows[number]
+
     def record(self, place: int) -> T | None:
         """The record at a place; None if its row is gone from the project."""
         number = place // WINDOW

@@ -13,13 +13,17 @@ from app.models.roles import (
     ID_ROLE,
     KIND_ROLE,
     PATH_ROLE,
+    RATING_ROLE,
     RECORD_ROLE,
     CellKind,
     Index,
 )
 from app.models.rows import WindowedRows
+from app.text import CURATION_NAMES, count
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import SyntheticImage
+
+MANY = 8  # from here on a reset is cheaper than single removals
 
 
 class SyntheticListModel(QAbstractListModel):
@@ -56,6 +60,23 @@ class SyntheticListModel(QAbstractListModel):
         if places:
             self.dataChanged.emit(self.index(min(places)), self.index(max(places)))
 
+    def remove(self, ids: Iterable[int]) -> None:
+        """These images do not belong here any more; many at once are one reset."""
+        gone = [row_id for row_id in ids if self._rows.place(row_id) >= 0]
+        if len(gone) > MANY:
+            left = set(gone)
+            self.replace([row_id for row_id in self._rows.ids if row_id not in left])
+            return
+        for row_id in gone:
+            place = self._rows.place(row_id)
+            self.beginRemoveRows(QModelIndex(), place, place)
+            self._rows.remove(place)
+            self.endRemoveRows()
+
+    def place(self, image_id: int) -> int:
+        """The row of an image, −1 if it is not here."""
+        return self._rows.place(image_id)
+
     def by_id(self, image_id: int) -> SyntheticImage | None:
         """The record of an image, None if it is not in this list."""
         place = self._rows.place(image_id)
@@ -73,7 +94,7 @@ class SyntheticListModel(QAbstractListModel):
             return self._rows.ids[index.row()]
         if role == KIND_ROLE:
             return CellKind.SYNTHETIC
-        if role not in (PATH_ROLE, CURATION_ROLE, CAPTION_ROLE, RECORD_ROLE):
+        if role not in _ROLES_OF_RECORD:
             return None
         image = self._rows.record(index.row())
         if image is None:
@@ -82,4 +103,20 @@ class SyntheticListModel(QAbstractListModel):
             return str(self._project.synthetic_path(image))
         if role == CURATION_ROLE:
             return image.curation
+        if role == RATING_ROLE:
+            return image.rating
+        if role == Qt.ItemDataRole.ToolTipRole or role == Qt.ItemDataRole.AccessibleTextRole:
+            stars = f", {count(image.rating, 'star')}" if image.rating else ""
+            return f"t0 {image.t0:g}: {CURATION_NAMES[image.curation]}{stars}"
         return image if role == RECORD_ROLE else f"t0 {image.t0:g}"
+
+
+_ROLES_OF_RECORD = {
+    PATH_ROLE,
+    CURATION_ROLE,
+    RATING_ROLE,
+    CAPTION_ROLE,
+    RECORD_ROLE,
+    Qt.ItemDataRole.ToolTipRole,
+    Qt.ItemDataRole.AccessibleTextRole,
+}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
+    QButtonGroup,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -149,6 +151,37 @@ def guard_wheel(*fields: QWidget) -> None:
     for field in fields:
         field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         field.installEventFilter(_WheelGuard(field))
+
+
+class Segments(QFrame):
+    """A few buttons of which one is on.
+
+    Signals:
+        chosen(str): the user chose another one.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, choices: Sequence[tuple[str, str, str]], name: str) -> None:
+        super().__init__()
+        self.setObjectName("segments")
+        self.setAccessibleName(name)
+        self.buttons: dict[str, QPushButton] = {}
+        self._group = QButtonGroup(self)
+        layout = row(spacing=0)
+        for key, text, tip in choices:
+            made = button(text, partial(self.chosen.emit, key), "segment", tip)
+            made.setCheckable(True)
+            made.setAccessibleName(f"{name}: {text}")
+            self._group.addButton(made)
+            self.buttons[key] = made
+            layout.addWidget(made)
+        self.setLayout(layout)
+        self.buttons[choices[0][0]].setChecked(True)
+
+    def select(self, key: str) -> None:
+        """Show that this one is on."""
+        self.buttons[key].setChecked(True)
 
 
 class EmptyState(QWidget):

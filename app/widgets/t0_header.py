@@ -6,7 +6,9 @@ from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import QHeaderView, QWidget
 
-from app.models.curation_grid import FIRST_T0_COLUMN, ColumnCounts, CurationGridModel
+from app.models.curation_counts import Counts
+from app.models.curation_grid import CurationGridModel
+from app.models.curation_layout import FIRST_T0_COLUMN
 from app.text import t0_words
 from app.theme import scaled_font, theme
 from dafusion_core.domain.records import Curation
@@ -21,7 +23,7 @@ class T0Header(QHeaderView):
         self.setHighlightSections(False)
         self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.setAccessibleName("How far from the photo")
-        self._counts: list[ColumnCounts] = []
+        self._counts: list[Counts] = []
 
     def refresh_counts(self) -> None:
         """Count again."""
@@ -95,7 +97,7 @@ class T0Header(QHeaderView):
         filled.setWidth(track.width() * t0)
         painter.drawRoundedRect(filled, 2, 2)
 
-    def _paint_counts(self, painter: QPainter, box: QRect, counts: ColumnCounts) -> None:
+    def _paint_counts(self, painter: QPainter, box: QRect, counts: Counts) -> None:
         """“✓ 12  ✕ 3  9 left”, the marks drawn because not every font has them."""
         painter.setFont(self._small())
         metrics = painter.fontMetrics()

@@ -15,6 +15,7 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from app.main import make_application
+from app.models.curation_filter import CurationFilter
 from app.models.curation_grid import CurationGridModel
 from app.models.grid_proxy import GridProxyModel
 from app.models.image_list import ImageListModel
@@ -267,7 +268,7 @@ def test_decisions_are_shown_and_filters_keep_rows(
     assert sum(by[Curation.KEPT] for by in totals) == 3
     assert sum(by[Curation.REJECTED] for by in totals) == 2
     concept = project.concepts()[1]
-    model.set_filter(concept.id, only_undecided=False)
+    model.set_filter(CurationFilter(frozenset({concept.id})))
     assert model.rowCount() == 8
     sources = {model.source(model.index(row, 0)).label for row in range(8)}  # type: ignore[union-attr]
     assert sources == {concept.name}

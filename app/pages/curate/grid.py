@@ -6,7 +6,8 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
-from app.models.curation_grid import FIRST_T0_COLUMN, CurationGridModel
+from app.models.curation_grid import CurationGridModel
+from app.models.curation_layout import FIRST_T0_COLUMN
 from app.thumbnails import ThumbnailLoader
 from app.widgets.picture_grid import PictureGrid
 from app.widgets.t0_header import T0Header
@@ -39,9 +40,10 @@ class CurationGrid(PictureGrid):
         model.modelReset.connect(self._on_reset)
         self.doubleClicked.connect(self._open)
         self.setAccessibleName("Synthetic images by photo and t0")
+        self.header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
 
     def _on_reset(self) -> None:
-        self.fit_columns()
+        self.show_columns()
         self.header.refresh_counts()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -49,9 +51,17 @@ class CurationGrid(PictureGrid):
         super().resizeEvent(event)
         self.fit_columns()
 
+    def show_columns(self) -> None:
+        """Hide the t0 columns that the filter leaves out."""
+        wanted = self.grid_model.filter
+        for place, t0 in enumerate(self.grid_model.t0_set, FIRST_T0_COLUMN):
+            self.setColumnHidden(place, not wanted.accepts_t0(t0))
+        self.fit_columns()
+
     def fit_columns(self) -> None:
         """Use the width: all columns visible, within sensible sizes."""
-        columns = self.grid_model.columnCount()
+        model = self.grid_model
+        columns = sum(not self.isColumnHidden(n) for n in range(model.columnCount()))
         if not columns:
             return
         room = self.viewport().width() // columns
@@ -61,9 +71,7 @@ class CurationGrid(PictureGrid):
             top = self.rowAt(0)
             self.set_picture_size(size)
             if top > 0:
-                self.scrollTo(
-                    self.grid_model.index(top, 0), QAbstractItemView.ScrollHint.PositionAtTop
-                )
+                self.scrollTo(model.index(top, 0), QAbstractItemView.ScrollHint.PositionAtTop)
 
     # Choosing -----------------------------------------------------------------------------
 
@@ -75,6 +83,22 @@ class CurationGrid(PictureGrid):
             return self.grid_model.ids_in(selection)
         cell = self.grid_model.cell(current)
         return [cell.synthetic_id] if cell and cell.synthetic_id is not None else []
+
+    def current_id(self) -> int | None:
+        """The focused picture."""
+        cell = self.grid_model.cell(self.currentIndex())
+        return cell.synthetic_id if cell else None
+
+    def current_source(self) -> int | None:
+        """The photo of the focused row."""
+        source = self.grid_model.source(self.currentIndex())
+        return source.id if source else None
+
+    def go_to_id(self, synthetic_id: int | None) -> bool:
+        """Focus a picture; False where it is not shown."""
+        found = QModelIndex() if synthetic_id is None else self.grid_model.index_of(synthetic_id)
+        self.go_to(found)
+        return found.isValid()
 
     def go_to(self, index: QModelIndex) -> None:
         """Focus and select one picture."""
@@ -130,10 +154,19 @@ class CurationGrid(PictureGrid):
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
             self._open(self.currentIndex())
             return
-        if event.text().isprintable() and event.text() and event.key() != Qt.Key.Key_Space:
+        if event.key() == Qt.Key.Key_Space:
+            toggle_current(self)
+            return
+        if event.text().isprintable() and event.text():
             event.ignore()
             return
         super().keyPressEvent(event)
 
     def keyboardSearch(self, search: str) -> None:
         """There is no text to search in."""
+
+
+def toggle_current(view: QAbstractItemView) -> None:
+    """Take the focused picture into the selection, or out of it."""
+    if view.currentIndex().isValid():
+        view.selectionModel().select(view.currentIndex(), QItemSelectionModel.SelectionFlag.Toggle)

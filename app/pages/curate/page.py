@@ -1,28 +1,52 @@
-"""Deciding which synthetic images may train: grid, loupe, filters, counts."""
+"""Deciding which synthetic images may train: grid, list, rates, loupe, filters, counts."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QStackedWidget, QVBoxLayout, QWidget
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import ui_state
 from app.actions import Actions
+from app.models.curation_filter import CurationFilter
 from app.models.curation_grid import CurationGridModel
+from app.pages.curate.filter_bar import FilterBar
+from app.pages.curate.flat import FlatGrid
 from app.pages.curate.grid import CurationGrid
-from app.pages.curate.loupe import Loupe
+from app.pages.curate.info_panel import InfoPanel
+from app.pages.curate.menus import show_column_menu, show_picture_menu
+from app.pages.curate.rates import RatesView
+from app.pages.curate.stage import MODE_NAMES, Stage, StageMode
 from app.session import Session
 from app.steps import newest
 from app.text import count
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, label, row
+from app.widgets.parts import EmptyState, Segments, action_button, label, row
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Curation, Job
 from dafusion_core.settings import Settings, get_bool
 
-ALL = "All classes"
+VIEWS = ("grid", "list", "rates")
+DECISIONS = {
+    "keep": Curation.KEPT,
+    "reject": Curation.REJECTED,
+    "undecide": Curation.UNDECIDED,
+}
 
 
 class CuratePage(Page):
-    """Keys P, X and U decide on the selection, or on the focused picture."""
+    """Keys P, X, U and 0 to 5 act on the selection, or on the focused picture."""
 
     watch = ("synthetic", "curation", "jobs", "concepts")
 
@@ -33,19 +57,33 @@ class CuratePage(Page):
             "Keep what shows the class, reject what does not. "
             "Rejected pictures stay on disk but never train.",
         )
+        self.actions_table = actions
         self.model = CurationGridModel(self.project, self)
         self.grid = CurationGrid(self.model, session.thumbnails)
-        self.loupe = Loupe(self.model, session.thumbnails)
+        self.flat = FlatGrid(self.model, session.thumbnails)
+        self.rates = RatesView(self.model)
+        self.stage = Stage(self.model, session.thumbnails)
+        self.info = InfoPanel(self.project)
+        self.filters = FilterBar(self.project)
+        self.view_name = "grid"
+        self._before_stage = "grid"
         self.views = QStackedWidget()
-        self.views.addWidget(self.grid)
-        self.views.addWidget(self.loupe)
+        for view in (self.grid, self.flat, self.rates, self.stage):
+            self.views.addWidget(view)
+        self.switch = Segments(
+            [("grid", "Grid", "A row per photo, a column per t0 (G)"),
+             ("list", "List", "Only the pictures, filtered and sorted (L)"),
+             ("rates", "Rates", "What was accepted, per class and t0 (R)")],
+            "View",
+        )  # fmt: skip
+        self.modes = Segments(
+            [(mode.value, name, "M: the next way") for mode, name in MODE_NAMES.items()],
+            "Way of comparing",
+        )
         self.job_box = QComboBox()
         self.job_box.setAccessibleName("Generation")
+        self.job_box.setToolTip("Which generation to look at.")
         self.job_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.class_box = QComboBox()
-        self.class_box.setAccessibleName("Class")
-        self.class_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.undecided_box = QCheckBox("Only rows with undecided")
         self.advance_box = QCheckBox("Go on after a decision")
         self.advance_box.setToolTip("After P or X, move to the next picture.")
         self.advance_box.setChecked(get_bool("auto_advance"))
@@ -56,17 +94,12 @@ class CuratePage(Page):
                 ("keep", "Keep  (P)"),
                 ("reject", "Reject  (X)"),
                 ("undecide", "Undecided  (U)"),
+                ("compare", "Compare  (C)"),
+                ("info", "Info  (I)"),
             )
         ]
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
-        layout.addLayout(row(self.job_box, self.class_box, self.undecided_box, None, self.counts))
-        layout.addWidget(self.views, 1)
-        layout.addLayout(row(*self.decisions, None, self.advance_box))
         self.set_pages(
-            content,
+            self._arrange(),
             EmptyState(
                 "Nothing to curate yet",
                 "Synthetic images appear here while they are being made, "
@@ -74,51 +107,92 @@ class CuratePage(Page):
                 action_button(actions["everything"], "primary"),
             ),
         )
-        self._connect(actions)
+        self.modes.hide()
+        self.info.setVisible(ui_state.load_text("curate/info") == "on")
+        self._connect()
 
-    def _connect(self, actions: Actions) -> None:
-        self.job_box.currentIndexChanged.connect(self._on_job_chosen)
-        self.class_box.currentIndexChanged.connect(self._filter)
-        self.undecided_box.toggled.connect(self._filter)
+    def _arrange(self) -> QWidget:
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        layout.addLayout(row(self.switch, self.modes, self.job_box, None, self.counts))
+        layout.addLayout(row(self.filters, None))
+        middle = QHBoxLayout()
+        middle.setSpacing(10)
+        middle.addWidget(self.views, 1)
+        middle.addWidget(self.info)
+        layout.addLayout(middle, 1)
+        layout.addLayout(row(*self.decisions, None, self.advance_box))
+        return content
+
+    def _connect(self) -> None:
+        self.job_box.currentIndexChanged.connect(lambda _=0: self._show_job(self.chosen_job()))
+        self.filters.changed.connect(self.apply_filter)
+        self.switch.chosen.connect(self.show_view)
+        self.modes.chosen.connect(lambda name: self.stage.choose(StageMode(name)))
+        self.stage.mode_changed.connect(lambda: self.modes.select(self.stage.mode.value))
+        self.stage.closed.connect(self.close_stage)
+        self.stage.moved.connect(lambda step: self.pictures.advance(step))
         self.advance_box.toggled.connect(lambda on: Settings().set("auto_advance", on))
-        self.grid.opened.connect(self._open_loupe)
-        self.grid.selectionModel().currentChanged.connect(self._follow)
-        self.loupe.closed.connect(self._close_loupe)
-        self.loupe.moved.connect(self._move_loupe)
-        keys = {
-            "keep": lambda: self._decide(Curation.KEPT),
-            "reject": lambda: self._decide(Curation.REJECTED),
-            "undecide": lambda: self._decide(Curation.UNDECIDED),
-            "next_undecided": lambda: self.grid.advance(1, only_undecided=True),
-            "previous_undecided": lambda: self.grid.advance(-1, only_undecided=True),
+        self.rates.wanted.connect(self._show_part)
+        self.rates.decided.connect(lambda what, ids: self.decide(DECISIONS[what], ids))
+        for view in (self.grid, self.flat):
+            view.opened.connect(lambda _index: self.open_stage())
+            view.selectionModel().currentChanged.connect(self._follow)
+            view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+            view.customContextMenuRequested.connect(partial(show_picture_menu, self))
+        self.grid.header.customContextMenuRequested.connect(partial(show_column_menu, self))
+        keys: dict[str, Callable[[], Any]] = {
+            **{key: partial(self.decide, curation) for key, curation in DECISIONS.items()},
+            **{f"rate_{n}": partial(self.rate, n) for n in range(6)},
+            "next_undecided": lambda: self.pictures.advance(1, only_undecided=True),
+            "previous_undecided": lambda: self.pictures.advance(-1, only_undecided=True),
+            "next_picture": lambda: self.pictures.advance(1),
+            "previous_picture": lambda: self.pictures.advance(-1),
+            **{f"view_{name}": partial(self.show_view, name) for name in VIEWS},
+            "loupe": self.toggle_loupe,
+            "compare": self.toggle_compare,
+            "info": self.toggle_info,
         }
         for key, act in keys.items():
-            action = actions[key]
+            action = self.actions_table[key]
             # Letters must not fire while somebody types elsewhere.
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             self.addAction(action)
-            actions.bind(key, act)
+            self.actions_table.bind(key, act)
 
     # Looking ------------------------------------------------------------------------------
+
+    @property
+    def pictures(self) -> CurationGrid | FlatGrid:
+        """The grid or the list, whichever was looked at last."""
+        name = self._before_stage if self.view_name == "stage" else self.view_name
+        return self.flat if name == "list" else self.grid
 
     def refresh(self, changes: ProjectChanges | None) -> None:
         """Take in what is new; nothing that is shown moves."""
         if changes is None or changes.jobs:
             self._refresh_jobs()
-        if changes is None or changes.concepts:
-            self._refresh_classes()
         if changes is not None and self.model.job_id is not None:
             ids = changes.synthetic_ids
             if changes.synthetic and not ids:
                 self._show_job(self.model.job_id)
             elif changes.synthetic:
-                self.model.take_new(ids)
+                self._pass_on(self.model.take_new(ids))
             if changes.curation:
-                self.model.take_decisions(ids)
+                self._pass_on(self.model.take_decisions(ids))
         self.show_content(self.model.job_id is not None)
         self._refresh_counts()
-        if self.isVisible() and self.views.currentWidget() is self.grid:
-            self.grid.focus_first()
+        if self.isVisible() and self.view_name in ("grid", "list"):
+            self.pictures.focus_first()
+
+    def _pass_on(self, cells: Sequence) -> None:
+        if self.pictures is self.flat:
+            self.flat.take(list(cells))
+        if self.info.isVisible():
+            self.info.show_picture(self.pictures.current_id(), again=True)
+        self.stage.update()
 
     def _refresh_jobs(self) -> None:
         jobs = [job for job in self.project.jobs() if job.kind == "generate"]
@@ -136,63 +210,154 @@ class CuratePage(Page):
         self.job_box.setCurrentIndex(max(0, self.job_box.findData(wanted)))
         self.job_box.setVisible(len(jobs) > 1)
         self.job_box.blockSignals(False)
-        self._show_job(self.job_box.currentData())
+        self._show_job(self.chosen_job())
 
-    def _refresh_classes(self) -> None:
-        chosen = self.class_box.currentData()
-        self.class_box.blockSignals(True)
-        self.class_box.clear()
-        self.class_box.addItem(ALL, None)
-        for concept in self.project.concepts():
-            self.class_box.addItem(concept.name, concept.id)
-        self.class_box.setCurrentIndex(max(0, self.class_box.findData(chosen)))
-        self.class_box.blockSignals(False)
-
-    def _on_job_chosen(self) -> None:
-        self._show_job(self.job_box.currentData())
-        self._refresh_counts()
+    def chosen_job(self) -> int | None:
+        """The generation that is looked at."""
+        found = self.job_box.currentData()
+        return int(found) if found is not None else None
 
     def _show_job(self, job_id: int | None) -> None:
-        focused = self._focused_id()
+        focused = self.grid.current_id()
         self.model.show_job(job_id)
-        self.grid.go_to(self.model.index_of(focused) if focused else QModelIndex())
-
-    def _filter(self) -> None:
-        focused = self._focused_id()
-        self.model.set_filter(self.class_box.currentData(), self.undecided_box.isChecked())
-        if focused:
-            self.grid.go_to(self.model.index_of(focused))
-        self.grid.focus_first()
+        self.filters.offer(self.model.names, self.model.t0_set)
+        self.grid.go_to_id(focused)
+        if self.pictures is self.flat:
+            self.flat.show_matching()
         self._refresh_counts()
 
-    def _focused_id(self) -> int | None:
-        cell = self.model.cell(self.grid.currentIndex())
-        return cell.synthetic_id if cell else None
+    def apply_filter(self, wanted: CurationFilter) -> None:
+        """Show only what is wanted; the focused picture stays in focus if it is still there."""
+        focused = self.pictures.current_id()
+        self.model.set_filter(wanted)
+        self.grid.show_columns()
+        self.grid.go_to_id(focused)
+        self.grid.focus_first()
+        if self.pictures is self.flat:
+            self.flat.show_matching()
+        self._refresh_counts()
+
+    def _show_part(self, concept_id: int | None, t0: float | None) -> None:
+        self.show_view("grid")
+        self.filters.set_filter(
+            CurationFilter(
+                frozenset() if concept_id is None else frozenset({concept_id}),
+                frozenset() if t0 is None else frozenset({t0}),
+                sort=self.filters.filter.sort,
+            )
+        )
 
     def _refresh_counts(self) -> None:
-        totals = dict.fromkeys(Curation, 0)
-        waiting = 0
-        for column in self.model.counts():
-            waiting += column.waiting
-            for curation, number in column.by_curation.items():
-                totals[curation] += number
-        words = [
-            f"{totals[Curation.KEPT]:,} kept",
-            f"{totals[Curation.REJECTED]:,} rejected",
-            f"{totals[Curation.UNDECIDED]:,} undecided",
-        ]
-        if waiting:
-            words.append(f"{waiting:,} to come")
+        wanted = self.filters.filter
+        total = self.model.tally.total(wanted.concepts, wanted.t0s)
+        words = [f"{total.by_curation[state]:,} {state.value}" for state in (
+            Curation.KEPT, Curation.REJECTED, Curation.UNDECIDED)]  # fmt: skip
+        if total.waiting:
+            words.append(f"{total.waiting:,} to come")
         self.counts.setText(" · ".join(words))
         self.grid.header.refresh_counts()
+        if self.view_name == "rates":
+            self.rates.refresh(is_writable=not self.session.is_read_only)
+
+    # Views --------------------------------------------------------------------------------
+
+    def show_view(self, name: str) -> None:
+        """ "grid", "list" or "rates"; the focused picture stays the same."""
+        focused = self.pictures.current_id()
+        self.view_name = name
+        self.modes.hide()
+        self.switch.select(name)
+        if name == "list":
+            self.flat.show_matching()
+            self.flat.go_to_id(focused)
+        elif name == "grid":
+            self.grid.go_to_id(focused)
+        self.views.setCurrentWidget(
+            {"grid": self.grid, "list": self.flat, "rates": self.rates}[name]
+        )
+        self._refresh_counts()
+        self.focus_grid()
+
+    def open_stage(self, ids: Sequence[int] | None = None) -> None:
+        """Show the focused picture large, or several of them."""
+        if self.view_name != "stage":
+            self._before_stage = self.view_name if self.view_name != "rates" else "grid"
+        found = self.pictures.current_id()
+        shown = list(ids) if ids else ([] if found is None else [found])
+        self.stage.show_pictures(self.pictures.current_source(), shown)
+        self.view_name = "stage"
+        self.modes.setVisible(True)
+        self.modes.select(self.stage.mode.value)
+        self.views.setCurrentWidget(self.stage)
+        self.stage.setFocus()
+
+    def close_stage(self) -> None:
+        """Back to where it was opened from."""
+        if self.view_name == "stage":
+            self.show_view(self._before_stage)
+
+    def toggle_loupe(self) -> None:
+        """Open or close the large view."""
+        self.close_stage() if self.view_name == "stage" else self.open_stage()
+
+    def toggle_compare(self) -> None:
+        """The chosen pictures beside their photo, or back."""
+        if self.view_name == "stage":
+            self.close_stage()
+        else:
+            self.open_stage(self.pictures.chosen_ids()[:4])
+
+    def toggle_info(self) -> None:
+        """Show or hide where the focused picture comes from."""
+        is_on = not self.info.isVisible()
+        ui_state.store_text("curate/info", "on" if is_on else "off")
+        self.info.setVisible(is_on)
+        if is_on:
+            self.info.show_picture(self.pictures.current_id(), again=True)
+
+    def _follow(self) -> None:
+        current = self.pictures.current_id()
+        if self.view_name == "stage":
+            ids = [] if current is None else [current]
+            self.stage.show_pictures(self.pictures.current_source(), ids)
+        if self.info.isVisible():
+            self.info.show_picture(current)
+
+    def focus_grid(self) -> None:
+        """Keys go to the pictures."""
+        if self.view_name == "rates":
+            self.rates.table.setFocus()
+        elif self.view_name == "stage":
+            self.stage.setFocus()
+        else:
+            self.pictures.setFocus()
+            self.pictures.focus_first()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """W shows the picture large for as long as it is held."""
+        if event.key() == Qt.Key.Key_W and not event.modifiers():
+            if not event.isAutoRepeat() and self.view_name in ("grid", "list"):
+                self.open_stage()
+            return
+        super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """W let go: back."""
+        if event.key() == Qt.Key.Key_W and not event.isAutoRepeat():
+            self.close_stage()
+            return
+        super().keyReleaseEvent(event)
 
     # Deciding -----------------------------------------------------------------------------
 
-    def _decide(self, curation: Curation) -> None:
-        if self.session.is_read_only:
-            return
-        ids = self.grid.chosen_ids()
-        if not ids:
+    def target_ids(self) -> list[int]:
+        """What a key acts on."""
+        return self.rates.chosen_ids() if self.view_name == "rates" else self.pictures.chosen_ids()
+
+    def decide(self, curation: Curation, ids: Sequence[int] | None = None) -> None:
+        """Keep, reject or undecide the chosen pictures (or these), as one undoable step."""
+        chosen = self.target_ids() if ids is None else list(ids)
+        if not chosen or self.session.is_read_only:
             return
         project = self.project
         command = {
@@ -200,35 +365,21 @@ class CuratePage(Page):
             Curation.REJECTED: project.reject,
             Curation.UNDECIDED: project.undecide,
         }[curation]
-        self.session.do(lambda: command(ids))
-        # Nothing leaves the grid, so the neighbour is simply the next cell; a decision on a
-        # whole selection leaves the selection, to be seen and perhaps changed.
-        if len(ids) == 1 and curation is not Curation.UNDECIDED and self.advance_box.isChecked():
-            self.grid.advance()
+        self.session.do(lambda: command(chosen))
+        # A decision on a whole selection leaves the selection, to be seen and perhaps changed.
+        # Where the filter lets the picture go, the neighbour comes to the focus by itself.
+        states = self.filters.filter.states
+        stays = self.pictures is self.grid or not states or curation in states
+        is_one = len(chosen) == 1 and ids is None and self.view_name != "rates"
+        if is_one and stays and curation is not Curation.UNDECIDED and self.advance_box.isChecked():
+            self.pictures.advance()
 
-    # Loupe --------------------------------------------------------------------------------
-
-    def _open_loupe(self, index: QModelIndex) -> None:
-        self.loupe.show_picture(index)
-        self.views.setCurrentWidget(self.loupe)
-        self.loupe.setFocus()
-
-    def _close_loupe(self) -> None:
-        self.views.setCurrentWidget(self.grid)
-        self.grid.setFocus()
-
-    def _move_loupe(self, step: int) -> None:
-        self.grid.advance(step)
-
-    def _follow(self, index: QModelIndex) -> None:
-        if self.views.currentWidget() is self.loupe and index.isValid():
-            self.loupe.show_picture(index)
-
-    def focus_grid(self) -> None:
-        """Keys go to the pictures."""
-        is_loupe = self.views.currentWidget() is self.loupe
-        (self.loupe if is_loupe else self.grid).setFocus()
-        self.grid.focus_first()
+    def rate(self, stars: int) -> None:
+        """Give the chosen pictures stars (0: none), as one undoable step."""
+        chosen = self.target_ids()
+        if chosen and not self.session.is_read_only:
+            project = self.project
+            self.session.do(lambda: project.rate(chosen, stars))
 
 
 def _job_name(job: Job) -> str:

@@ -1,0 +1,195 @@
+"""Which pictures are shown: classes, t0, decisions, stars, order, and saved views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
+
+from app.models.curation_filter import SORT_NAMES, CurationFilter, Sort
+from app.text import CURATION_NAMES, t0_words
+from app.widgets.parts import button
+from dafusion_core.api.project import Project
+from dafusion_core.domain.records import Curation
+
+PAGE = "curate"
+
+
+class _KeepOpenMenu(QMenu):
+    """Stays open while several entries are ticked."""
+
+    def mouseReleaseEvent(self, event: Any) -> None:
+        """Tick without closing; Esc or a click outside closes."""
+        action = self.actionAt(event.position().toPoint())
+        if action is not None and action.isCheckable() and action.actionGroup() is None:
+            action.trigger()
+            return
+        super().mouseReleaseEvent(event)
+
+
+class FilterBar(QWidget):
+    """A row of menus; each says on its face what it lets through.
+
+    Signals:
+        changed(CurationFilter): something else is wanted.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, project: Project, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._project = project
+        self.filter = CurationFilter()
+        self._names: Mapping[int, str] = {}
+        self._t0s: list[float] = []
+        self.buttons: dict[str, QPushButton] = {}
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        for kind, tip in (
+            ("concepts", "Show only some classes."),
+            ("t0s", "Show only some distances from the photo."),
+            ("states", "Show only what is kept, rejected or undecided."),
+            ("stars", "Show only what has that many stars or more."),
+            ("sort", "The order of the list. The grid always goes by photo."),
+            ("views", "Filters under a name."),
+        ):
+            made = button("", lambda: None, "menu", tip)
+            menu = _KeepOpenMenu(made)
+            menu.setToolTipsVisible(True)
+            menu.aboutToShow.connect(partial(self._fill, kind, menu))
+            made.setMenu(menu)
+            self.buttons[kind] = made
+            layout.addWidget(made)
+        self.clear = button("Show all", self.reset, "link", "Take every filter away.")
+        layout.addWidget(self.clear)
+        self._say()
+
+    def offer(self, names: Mapping[int, str], t0s: Iterable[float]) -> None:
+        """The classes and t0 there are."""
+        self._names, self._t0s = dict(names), list(t0s)
+        self._say()
+
+    def set_filter(self, wanted: CurationFilter) -> None:
+        """Want this from now on."""
+        if wanted != self.filter:
+            self.filter = wanted
+            self._say()
+            self.changed.emit(wanted)
+
+    def reset(self) -> None:
+        """Show everything, in the order chosen."""
+        self.set_filter(CurationFilter(sort=self.filter.sort))
+
+    def _say(self) -> None:
+        wanted = self.filter
+        one = {
+            "concepts": [self._names.get(i, "?") for i in wanted.concepts],
+            "t0s": [f"t0 {t0:g}" for t0 in sorted(wanted.t0s)],
+            "states": [CURATION_NAMES[s].capitalize() for s in Curation if s in wanted.states],
+        }
+        every = {"concepts": "All classes", "t0s": "All t0", "states": "Any decision"}
+        many = {"concepts": "{} classes", "t0s": "{} t0", "states": "{} decisions"}
+        for kind, values in one.items():
+            text = every[kind] if not values else values[0]
+            if len(values) > 1:
+                text = many[kind].format(len(values))
+            self._label(kind, text, bool(values))
+        stars = wanted.min_rating
+        self._label("stars", f"{stars} stars or more" if stars else "Any stars", stars > 0)
+        self._label("sort", SORT_NAMES[wanted.sort], False)
+        self._label("views", "Views", False)
+        self.clear.setVisible(not wanted.is_everything)
+
+    def _label(self, kind: str, text: str, is_on: bool) -> None:
+        made = self.buttons[kind]
+        made.setText(text)
+        made.setProperty("on", is_on)
+        made.setAccessibleName(text)
+        made.style().unpolish(made)
+        made.style().polish(made)
+
+    # Menus --------------------------------------------------------------------------------
+
+    def _fill(self, kind: str, menu: QMenu) -> None:
+        menu.clear()
+        if kind == "stars":
+            self._fill_choice(
+                menu,
+                [("Any stars", 0)]
+                + [(f"{n} star{'s or more' if n < 5 else 's'}", n) for n in range(1, 6)],
+                self.filter.min_rating,
+                lambda value: replace(self.filter, min_rating=value),
+            )
+        elif kind == "sort":
+            choices = [(name, sort) for sort, name in SORT_NAMES.items()]
+            self._fill_choice(
+                menu, choices, self.filter.sort, lambda value: replace(self.filter, sort=value)
+            )
+        elif kind == "views":
+            self._fill_views(menu)
+        else:
+            offered: dict[str, list[tuple[str, Any]]] = {
+                "concepts": [(name, i) for i, name in self._names.items()],
+                "t0s": [(f"t0 {t0:g}, {t0_words(t0)}", t0) for t0 in self._t0s],
+                "states": [(CURATION_NAMES[s].capitalize(), s) for s in Curation],
+            }
+            for text, value in offered[kind]:
+                action = menu.addAction(text)
+                action.setCheckable(True)
+                action.setChecked(value in getattr(self.filter, kind))
+                action.triggered.connect(partial(self._toggle, kind, value))
+
+    def _fill_choice(
+        self,
+        menu: QMenu,
+        choices: list[tuple[str, Any]],
+        current: int | Sort,
+        made: Callable[[Any], CurationFilter],
+    ) -> None:
+        group = QActionGroup(menu)
+        for text, value in choices:
+            action = menu.addAction(text)
+            action.setCheckable(True)
+            action.setChecked(value == current)
+            group.addAction(action)
+            action.triggered.connect(lambda _on=False, v=value: self.set_filter(made(v)))
+
+    def _toggle(self, kind: str, value: Any, _checked: bool = False) -> None:
+        self.set_filter(self.filter.toggled(kind, value))
+
+    def _fill_views(self, menu: QMenu) -> None:
+        views = self._project.saved_views(PAGE)
+        for view in views:
+            wanted = CurationFilter.from_dict(view.spec, self._names)
+            action = menu.addAction(view.name)
+            action.setToolTip(wanted.describe(self._names))
+            action.triggered.connect(lambda _on=False, w=wanted: self.set_filter(w))
+        if views:
+            menu.addSeparator()
+        save: QAction = menu.addAction("Save what is shown as…")
+        save.setEnabled(not self._project.is_read_only)
+        save.triggered.connect(self._ask_name)
+        if views and not self._project.is_read_only:
+            gone = menu.addMenu("Forget")
+            for view in views:
+                gone.addAction(view.name).triggered.connect(
+                    lambda _on=False, name=view.name: self._project.delete_view(PAGE, name)
+                )
+
+    def _ask_name(self) -> None:
+        suggestion = self.filter.describe(self._names)
+        name, is_given = QInputDialog.getText(
+            self, "Save a view", "Name of the view", text=suggestion
+        )
+        if is_given and name.strip():
+            self.save_as(name.strip())
+
+    def save_as(self, name: str) -> None:
+        """Store the present filter."""
+        self._project.save_view(PAGE, name, self.filter.to_dict(self._names))
