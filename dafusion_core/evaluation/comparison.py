@@ -8,11 +8,16 @@ The interval covers both ways in which the figure could have come out otherwise:
 * other test images: a bootstrap that draws images within each class, the same images for both
   arms and all seeds. Deviations are scaled by √(m/(m−1)) in a class of m images, which makes
   the spread unbiased, and by a draw that gives them the tails of Student's t;
-* other seeds: the standard error over the S seeds times draws from Student's t with S − 1 degrees
-  of freedom. Drawing seeds with replacement would be simpler, but a few seeds have too few
-  combinations: in simulations (2 to 8 seeds, 18 to 180 test images) such 95 % intervals held the
-  truth 82 to 98 times in 100, least where runs differ most; these held it 95 to 99 times. The
+* other seeds: their standard error times draws from Student's t with S − 1 degrees of freedom.
+  What seeds differ by only because each has its own luck with the images is taken out of it, as
+  it is in the first part already (`intervals.py`). Drawing seeds with replacement would be
+  simpler, but a few seeds have too few combinations: in simulations (2 to 8 seeds, 18 to 180 test
+  images) such 95 % intervals held the truth 82 to 98 times in 100, least where runs differ most;
+  these held it 93 to 97 times with five seeds or more, and more often with two or three. The
   price is that two seeds rarely decide anything.
+
+Seeds may have different test images (each with a split of its own, or folds); an image that
+several seeds were tested on is drawn for all of them together.
 
 Rules, in this order:
 
@@ -74,12 +79,11 @@ def compare_runs(inputs: EvaluationInputs, spec: EvaluationSpec) -> Verdict:
             "Use a confidence from 0.5 to below 1, and 200 resamples or more.",
         )
     arms = _by_arm(inputs, spec)
-    order = tuple(sorted(inputs.runs[0].image_ids))
-    runs = {(run.arm, run.seed): _correct(run, order, inputs) for run in inputs.runs}
-    test = _describe_test(inputs)
-    counts = np.bincount(test.truth, minlength=len(inputs.labels))
+    pool = _pool(inputs)
+    runs = {(run.arm, run.seed): _correct(run, tuple(pool), inputs) for run in inputs.runs}
+    counts = np.bincount(np.array(list(pool.values())), minlength=len(inputs.labels))
     verdict_of = {
-        name: _judge(name, arms[name], runs, test, counts, spec)
+        name: _judge(name, arms[name], runs, _Test(inputs, pool, counts), spec)
         for name in arms
         if name != spec.baseline
     }
@@ -112,9 +116,9 @@ def _by_arm(inputs: EvaluationInputs, spec: EvaluationSpec) -> dict[str, list[Ru
             f"There is nothing to compare with the baseline “{spec.baseline}”.",
             "Train a second arm, for example one with synthetic images.",
         )
-    first = inputs.runs[0]
-    expected = dict(zip(first.image_ids, first.truth, strict=False))
+    first_of: dict[int, RunInput] = {}
     for run in inputs.runs:
+        first = first_of.setdefault(run.seed, run)
         name = f"run “{run.arm}”, seed {run.seed}"
         shape = (len(run.image_ids), len(inputs.labels))
         probabilities = np.asarray(run.probabilities, np.float64)
@@ -125,6 +129,7 @@ def _by_arm(inputs: EvaluationInputs, spec: EvaluationSpec) -> dict[str, list[Ru
                 f"The predictions of {name} are not numbers: its training diverged.",
                 "Train again with a lower learning rate.",
             )
+        expected = dict(zip(first.image_ids, first.truth, strict=False))
         if (
             len(set(run.image_ids)) != shape[0]
             or dict(zip(run.image_ids, run.truth, strict=True)) != expected
@@ -141,21 +146,58 @@ def _by_arm(inputs: EvaluationInputs, spec: EvaluationSpec) -> dict[str, list[Ru
     return {spec.baseline: arms[spec.baseline]} | arms
 
 
+def _pool(inputs: EvaluationInputs) -> dict[int, int]:
+    """Every image that some run was tested on, by id, with its class.
+
+    Raises UserError when an image changed its class between runs.
+    """
+    pool: dict[int, int] = {}
+    for run in inputs.runs:
+        for image, label in zip(run.image_ids, run.truth, strict=True):
+            if pool.setdefault(image, label) != label:
+                raise UserError(
+                    f"Image {image} has another class in some runs: it was relabelled in between.",
+                    "Train all arms again.",
+                )
+    return dict(sorted(pool.items()))
+
+
 def _correct(run: RunInput, order: Sequence[int], inputs: EvaluationInputs) -> Floats:
-    """[n] 1 where the image, in `order`, was recognised, else 0."""
-    place = {image: i for i, image in enumerate(run.image_ids)}
-    rows = [place[image] for image in order]
+    """[n] 1 where the image, in `order`, was recognised, else 0; NaN where it was not tested."""
     predicted = np.asarray(run.probabilities, np.float64).argmax(axis=1)
-    is_right: Floats = (predicted == np.asarray(run.truth))[rows].astype(np.float64)
-    return is_right
+    is_right = dict(zip(run.image_ids, predicted == np.asarray(run.truth), strict=True))
+    return np.array([float(is_right.get(image, np.nan)) for image in order])
 
 
-def _describe_test(inputs: EvaluationInputs) -> ImageWeights:
-    run = inputs.runs[0]
-    truth = np.asarray(run.truth, np.int64)[np.argsort(run.image_ids)]
-    counts = np.bincount(truth, minlength=len(inputs.labels))
-    weights = 1 / ((counts > 0).sum() * counts[truth])
-    strata = [np.flatnonzero(truth == label) for label in np.flatnonzero(counts)]
+class _Test:
+    """The test images of a comparison: which seed was tested on which."""
+
+    def __init__(
+        self, inputs: EvaluationInputs, pool: dict[int, int], counts: NDArray[np.int64]
+    ) -> None:
+        self.counts = counts
+        self.truth = np.array(list(pool.values()), np.int64)
+        order = tuple(pool)
+        self._there = {
+            run.seed: np.isin(np.array(order), np.array(run.image_ids)) for run in inputs.runs
+        }
+
+    def weigh(self, seeds: Sequence[int]) -> tuple[ImageWeights, NDArray[np.int64]]:
+        """(weights, rows of the images) of the images that any of `seeds` was tested on."""
+        there = np.stack([self._there[seed] for seed in seeds])
+        rows = np.flatnonzero(there.any(axis=0))
+        there, truth = there[:, rows], self.truth[rows]
+        classes = np.eye(len(self.counts))[truth]
+        counts = there @ classes  # [seeds, classes]
+        weights = there / (
+            (counts > 0).sum(axis=1, keepdims=True) * np.maximum(counts, 1)[:, truth]
+        )
+        is_shared = bool(there.all())
+        return ImageWeights(truth, weights[0] if is_shared else weights, _strata(truth)), rows
+
+
+def _strata(truth: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    strata = [np.flatnonzero(truth == label) for label in np.unique(truth)]
     # A class of one image cannot show how much images differ: such classes are drawn together,
     # and a lone one together with the smallest other class.
     alone = [rows for rows in strata if len(rows) == 1]
@@ -164,7 +206,7 @@ def _describe_test(inputs: EvaluationInputs) -> ImageWeights:
         strata[0] = np.concatenate([strata[0], *alone])
     elif alone:
         strata.append(np.concatenate(alone))
-    return ImageWeights(truth, weights, tuple(strata))
+    return tuple(strata)
 
 
 def _score(name: str, runs: Sequence[RunInput], classes: int, spec: EvaluationSpec) -> ArmScores:
@@ -180,7 +222,7 @@ def _score(name: str, runs: Sequence[RunInput], classes: int, spec: EvaluationSp
         accuracies=accuracies,
         mean=float(np.mean(accuracies)),
         per_class=tuple(
-            None if shares[0] is None else float(np.mean(np.asarray(shares, np.float64)))
+            float(np.mean(found)) if (found := [s for s in shares if s is not None]) else None
             for shares in zip(*(score.per_class for score in each), strict=True)
         ),
         confusion=tuple(tuple(row) for row in np.sum(matrices, axis=0).tolist()),
@@ -205,8 +247,7 @@ def _judge(
     name: str,
     runs: Sequence[RunInput],
     correct: dict[tuple[str, int], Floats],
-    test: ImageWeights,
-    counts: NDArray[np.int64],
+    tests: _Test,
     spec: EvaluationSpec,
 ) -> ArmVerdict:
     seeds = tuple(run.seed for run in runs if (spec.baseline, run.seed) in correct)
@@ -215,10 +256,13 @@ def _judge(
             f"“{name}” and “{spec.baseline}” have no seed in common, so no fair pair can be made.",
             "Train both with the same seeds.",
         )
-    before = np.stack([correct[spec.baseline, seed] for seed in seeds])
-    after = np.stack([correct[name, seed] for seed in seeds])
+    test, rows = tests.weigh(seeds)
+    before, after = (
+        np.nan_to_num(np.stack([correct[arm, seed][rows] for seed in seeds]))
+        for arm in (spec.baseline, name)
+    )
     gains = after - before  # [seeds, images] in {−1, 0, 1}
-    by_seed = gains @ test.weights
+    by_seed = test.average(gains)
     difference = float(by_seed.mean())
     low = high = sought = needed_images = needed_seeds = None
     if len(seeds) >= MIN_SEEDS:
@@ -234,8 +278,8 @@ def _judge(
             name,
             finding,
             _Figures(
-                float((before @ test.weights).mean()),
-                float((after @ test.weights).mean()),
+                float(test.average(before).mean()),
+                float(test.average(after).mean()),
                 low,
                 high,
                 len(seeds),
@@ -249,14 +293,23 @@ def _judge(
         high=high,
         seeds=seeds,
         differences=tuple(by_seed.tolist()),
-        class_differences=tuple(
-            float(gains[:, test.truth == label].mean()) if count else None
-            for label, count in enumerate(counts.tolist())
-        ),
+        class_differences=_class_differences(gains, test, len(tests.counts)),
         sought=sought,
         needed_images=needed_images,
         needed_seeds=needed_seeds,
     )
+
+
+def _class_differences(gains: Floats, test: ImageWeights, classes: int) -> tuple[float | None, ...]:
+    """Per class, the mean over the seeds that had test images of it."""
+    there = np.broadcast_to(test.weights > 0, gains.shape)
+    found: list[float | None] = []
+    for label in range(classes):
+        mine = test.truth == label
+        counts = there[:, mine].sum(axis=1)
+        sums = gains[:, mine].sum(axis=1)[counts > 0]
+        found.append(float((sums / counts[counts > 0]).mean()) if sums.size else None)
+    return tuple(found)
 
 
 def _find(low: float | None, high: float | None, seeds: int, images: int) -> Finding:

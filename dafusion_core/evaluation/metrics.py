@@ -11,7 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import Plain
 
-__all__ = ["ClassAccuracy", "calibration_error", "class_accuracy", "confusion_matrix"]
+__all__ = [
+    "CalibrationBin",
+    "ClassAccuracy",
+    "ClassFigures",
+    "calibration_bins",
+    "calibration_error",
+    "class_accuracy",
+    "class_figures",
+    "confusion_matrix",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,72 @@ def class_accuracy(confusion: NDArray[np.int64]) -> ClassAccuracy:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ClassFigures(Plain):
+    """How one class fared, each figure from 0 to 1.
+
+    `precision`: share of what was taken for the class that is of it, None when nothing was;
+    `recall`: share of its images that were recognised, None when there are none; `f1`: their
+    harmonic mean, 0 when neither is above 0, None when the class has no images and no guesses.
+    `images`: how many there are; `guesses`: how many were taken for it.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    images: int
+    guesses: int
+
+
+def class_figures(confusion: NDArray[np.int64]) -> tuple[ClassFigures, ...]:
+    """Precision, recall and F1 per class from a confusion matrix [true, predicted]."""
+    figures = []
+    for label, right in enumerate(np.diagonal(confusion).tolist()):
+        images, guesses = int(confusion[label].sum()), int(confusion[:, label].sum())
+        figures.append(
+            ClassFigures(
+                precision=right / guesses if guesses else None,
+                recall=right / images if images else None,
+                f1=2 * right / (images + guesses) if images + guesses else None,
+                images=images,
+                guesses=guesses,
+            )
+        )
+    return tuple(figures)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin(Plain):
+    """Predictions whose confidence lies in [low, high): their mean confidence and accuracy."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def calibration_bins(
+    truth: ArrayLike, probabilities: Sequence[Sequence[float]] | NDArray[np.float64], bins: int = 15
+) -> tuple[CalibrationBin, ...]:
+    """The bins of a reliability diagram that hold any prediction. Raises UserError if none do."""
+    true, matrix = np.asarray(truth, np.int64), np.asarray(probabilities, np.float64)
+    if not true.size:
+        raise UserError("There are no test images.", "Make a split with a test part.")
+    confidence, is_right = matrix.max(axis=1), matrix.argmax(axis=1) == true
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    return tuple(
+        CalibrationBin(
+            low=float(b / bins),
+            high=float((b + 1) / bins),
+            count=int((place == b).sum()),
+            confidence=float(confidence[place == b].mean()),
+            accuracy=float(is_right[place == b].mean()),
+        )
+        for b in np.unique(place)
+    )
+
+
 def calibration_error(
     truth: ArrayLike, probabilities: Sequence[Sequence[float]] | NDArray[np.float64], bins: int = 15
 ) -> float:
@@ -68,10 +143,6 @@ def calibration_error(
     The predicted class's probability, in `bins` equal bins: mean distance between the bin's mean
     probability and its accuracy, weighted by images (Naeini et al. 2015; Guo et al. 2017).
     """
-    true, matrix = np.asarray(truth, np.int64), np.asarray(probabilities, np.float64)
-    if not true.size:
-        raise UserError("There are no test images.", "Make a split with a test part.")
-    confidence, is_right = matrix.max(axis=1), matrix.argmax(axis=1) == true
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(place, weights=confidence - is_right, minlength=bins)
-    return float(np.abs(gap).sum() / true.size)
+    found = calibration_bins(truth, probabilities, bins)
+    total = sum(one.count for one in found)
+    return sum(one.count * abs(one.confidence - one.accuracy) for one in found) / total
