@@ -95,18 +95,14 @@ def test_generation_uses_training_images_only(project: Project) -> None:
 
 
 def test_rejected_images_are_left_out_of_training(project: Project) -> None:
-    *_, generate, _train, _compare = project.plan_chain()
-    ids: list[int] = []
-
-    def reject_half(event: JobEvent) -> None:
-        if isinstance(event, JobFinished) and event.job_id == generate.id:
-            ids.extend(project.synthetic_ids()[::2])
-            project.reject(ids)
-
-    supervisor = JobSupervisor(project.file, reject_half, ("cpu",), TARGET)
-    supervisor.run()
-    supervisor.close()
-    inputs = project.job(generate.id + 1).inputs
+    *_, train, _compare = project.plan_chain()
+    project.pause(train.id)
+    run_queue(project)
+    ids = project.synthetic_ids()[::2]
+    project.reject(ids)
+    project.resume(train.id)
+    run_queue(project)
+    inputs = project.job(train.id).inputs
     assert inputs is not None
     used = {path for paths in inputs["synthetics"]["DA-Fusion"].values() for path in paths}
     rejected = {image.path for image in project.synthetic(ids)}

@@ -17,6 +17,7 @@ from app.session import Session
 from app.steps import Step, StepState
 from app.widgets.job_card import JobCard
 from dafusion_core.domain.records import Curation, JobState
+from dafusion_core.jobs.events import UnitFinished
 from tests.fake_methods import TARGET
 from tests.qt.conftest import drop, states, wait_imported, wait_until_done, workspace_of
 
@@ -237,3 +238,15 @@ def test_pausing_frees_the_worker_and_resuming_goes_on(
     qtbot.waitUntil(lambda: workspace.states[Step.CONCEPTS].state is StepState.PAUSED)
     qtbot.mouseClick(shown.buttons["resume"], Qt.MouseButton.LeftButton)
     wait_until_done(qtbot, window)
+
+
+def test_news_that_was_on_its_way_while_closing_is_dropped(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    session = window.session
+    assert session is not None
+    session.close_now()
+    session.jobs.happened.emit(UnitFinished(job_id=1, unit_id=1, result_id=1))
+    assert window.session is None  # and pytest-qt saw no exception in the slot
