@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from dafusion_core.api.annotating import Annotating
 from dafusion_core.api.chain import ChainOptions, enqueue_chain
 from dafusion_core.api.curating import Curating
 from dafusion_core.api.enqueue import enqueue
@@ -88,7 +89,7 @@ def _choice(kind: type[Choice], value: str | None) -> Choice | None:
         raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
 
 
-class Project(Curating):
+class Project(Annotating, Curating):
     """One open project. May be used from several threads; close it, or use `with`.
 
     Reading methods return records, in order of id unless they say otherwise. Commands that
@@ -216,8 +217,8 @@ class Project(Curating):
         return found[-1] if found else None
 
     def concepts(self) -> list[Concept]:
-        """What the classes mean to the generator, in label order."""
-        return concepts.all_concepts(self.file.db)
+        """What the classes mean to the generator, in label order; then those of past classes."""
+        return concepts.all_concepts(self.file.db) + concepts.past_concepts(self.file.db)
 
     def erasures(self, job_id: int | None = None) -> list[ErasedModel]:
         """Erased models."""
@@ -342,12 +343,6 @@ class Project(Curating):
         split_id = splits.add_split(self.file.db, f"Split {number}", seed, spec, parts)
         return next(split for split in self.splits() if split.id == split_id)
 
-    def set_group(self, image_ids: Sequence[int], name: str | None) -> ProjectChanges:
-        """Images of one plant, patient or day belong together and never straddle a split."""
-        self.file.require_writable()
-        images.set_group(self.file.db, image_ids, name)
-        return ProjectChanges(images=True, text=f"Group {len(image_ids)} images")
-
     def _split_id(self) -> int:
         split = self.current_split()
         if split is None:
@@ -412,26 +407,6 @@ class Project(Curating):
     def _decide(self, ids: Sequence[int], curation: Curation) -> ProjectChanges:
         self.file.require_writable()
         return synthetic.decide(self.file.db, ids, curation)
-
-    def undo(self) -> ProjectChanges | None:
-        """Take back the newest curation step; None if there is none."""
-        self.file.require_writable()
-        return synthetic.undo(self.file.db)
-
-    def redo(self) -> ProjectChanges | None:
-        """Do the last undone step again; None if there is none."""
-        self.file.require_writable()
-        return synthetic.redo(self.file.db)
-
-    def undo_text(self) -> str | None:
-        """What undo would take back, for a menu."""
-        row = synthetic.next_undo(self.file.db)
-        return row["text"] if row else None
-
-    def redo_text(self) -> str | None:
-        """What redo would do again, for a menu."""
-        row = synthetic.next_redo(self.file.db)
-        return row["text"] if row else None
 
     # Running ------------------------------------------------------------------------------
 

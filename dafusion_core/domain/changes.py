@@ -18,6 +18,7 @@ class ProjectChanges:
     runs: bool = False
     text: str = ""
     synthetic_ids: tuple[int, ...] = ()
+    image_ids: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything changed."""
@@ -37,4 +38,5 @@ class ProjectChanges:
             runs=self.runs or other.runs,
             text=self.text or other.text,
             synthetic_ids=self.synthetic_ids + other.synthetic_ids,
+            image_ids=self.image_ids + other.image_ids,
         )

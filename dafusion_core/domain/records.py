@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+UNLABELLED = 0  # the label id of images that have no class yet
+
 
 class Part(StrEnum):
     """The side of a split an image is on."""
@@ -62,7 +64,9 @@ class ImageRecord:
     """One real image.
 
     `path` is relative to the files folder when the image was copied, absolute when referenced.
-    `width`, `height` are in pixels after EXIF orientation was applied.
+    `width`, `height` are in pixels after EXIF orientation was applied. `label` is "" and
+    `label_id` UNLABELLED while the image has no class. `part` is that in the split asked for;
+    images without a class and rejected ones are never on another side than `unused`.
     """
 
     id: int
@@ -77,6 +81,10 @@ class ImageRecord:
     group_id: int | None
     original_path: str
     part: Part | None = None
+    group: str | None = None
+    is_unsure: bool = False
+    is_rejected: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

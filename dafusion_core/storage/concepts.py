@@ -30,7 +30,7 @@ def ensure_concepts(db: Database, initialiser: str = "the") -> list[Concept]:
         taken = {row[0] for row in db.query("SELECT placeholder FROM concept")}
         missing = db.query(
             "SELECT id, name FROM label WHERE id NOT IN (SELECT label_id FROM concept) "
-            "ORDER BY ordinal"
+            "AND ordinal >= 0 ORDER BY ordinal"
         )
         for row in missing:
             placeholder = make_placeholder(row["name"], taken)
@@ -48,10 +48,19 @@ def ensure_concepts(db: Database, initialiser: str = "the") -> list[Concept]:
 
 
 def all_concepts(db: Database) -> list[Concept]:
-    """Concepts in label order."""
+    """Concepts of the classes there are, in label order."""
     rows = db.query(
         "SELECT concept.id, label_id, concept.name, placeholder, initialiser FROM concept "
-        "JOIN label ON label.id = label_id ORDER BY label.ordinal"
+        "JOIN label ON label.id = label_id WHERE label.ordinal >= 0 ORDER BY label.ordinal"
+    )
+    return [Concept(*row) for row in rows]
+
+
+def past_concepts(db: Database) -> list[Concept]:
+    """Concepts of removed and merged classes: results that were made for them still name them."""
+    rows = db.query(
+        "SELECT concept.id, label_id, concept.name, placeholder, initialiser FROM concept "
+        "JOIN label ON label.id = label_id WHERE label.ordinal < 0 ORDER BY concept.id"
     )
     return [Concept(*row) for row in rows]
 
@@ -89,6 +98,20 @@ def token_embeddings(db: Database, job_id: int | None = None) -> list[TokenEmbed
         )
         for row in rows
     ]
+
+
+def inversion_files(db: Database, job_id: int, role: str) -> dict[int, tuple[str, str]]:
+    """{concept id: (path, sha256)} of what an inversion left besides embeddings.
+
+    `role` "state": the optimiser's state; "lora": low-rank changes of the network.
+    """
+    rows = db.query(
+        "SELECT concept_id, inversion_file.path, inversion_file.sha256 FROM inversion_file "
+        "JOIN inversion ON inversion.id = inversion_id WHERE job_id = ? AND role = ? "
+        "ORDER BY inversion_id",
+        [job_id, role],
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def sheet_path(db: Database, job_id: int) -> Path | None:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dafusion_core.domain.records import ImageRecord, ImportProblem, Label, Part
+from dafusion_core.domain.records import (
+    UNLABELLED,
+    ImageRecord,
+    ImportProblem,
+    Label,
+    Part,
+)
 from dafusion_core.storage.database import Database, utc_now
+from dafusion_core.storage.journal import forget_structure
 
 _SELECT = """
-SELECT image.*, label.name AS label, {part} AS part
-FROM image JOIN label ON label.id = image.label_id {join}
+SELECT image.*, label.name AS label, image_group.name AS group_name, {part} AS part
+FROM image JOIN label ON label.id = image.label_id
+LEFT JOIN image_group ON image_group.id = image.group_id {join}
 """
+# Whatever the split says: without a class, or rejected, an image neither trains nor tests.
+_PART = (
+    "CASE WHEN split_image.part IS NULL THEN NULL "
+    "WHEN image.is_rejected OR label.ordinal < 0 THEN 'unused' ELSE split_image.part END"
+)
 
 
 def _record(row: sqlite3.Row) -> ImageRecord:
@@ -29,12 +42,17 @@ def _record(row: sqlite3.Row) -> ImageRecord:
         group_id=row["group_id"],
         original_path=row["original_path"],
         part=Part(row["part"]) if row["part"] else None,
+        group=row["group_name"],
+        is_unsure=bool(row["is_unsure"]),
+        is_rejected=bool(row["is_rejected"]),
+        note=row["note"],
     )
 
 
 def all_labels(db: Database) -> list[Label]:
-    """Labels in model-output order."""
-    return [Label(*row) for row in db.query("SELECT id, name, ordinal FROM label ORDER BY ordinal")]
+    """Labels in model-output order, without those that were removed."""
+    sql = "SELECT id, name, ordinal FROM label WHERE ordinal >= 0 ORDER BY ordinal, id"
+    return [Label(*row) for row in db.query(sql)]
 
 
 def find_images(
@@ -52,7 +70,7 @@ def find_images(
         join = (
             "LEFT JOIN split_image ON split_image.image_id = image.id AND split_image.split_id = ?"
         )
-        part_column = "split_image.part"
+        part_column = _PART
         parameters.append(split_id)
     if label_id is not None:
         where.append("image.label_id = ?")
@@ -66,18 +84,6 @@ def find_images(
     sql = _SELECT.format(join=join, part=part_column)
     rows = db.query(f"{sql} WHERE {' AND '.join(where)} ORDER BY image.id", parameters)
     return [_record(row) for row in rows]
-
-
-def set_group(db: Database, image_ids: Iterable[int], name: str | None) -> None:
-    """Put images into a group (made if needed), or out of any with None."""
-    with db.atomic():
-        group_id = None
-        if name is not None:
-            db.execute("INSERT INTO image_group(name) VALUES (?) ON CONFLICT DO NOTHING", [name])
-            group_id = db.value("SELECT id FROM image_group WHERE name = ?", [name])
-        db.execute_many(
-            "UPDATE image SET group_id = ? WHERE id = ?", [(group_id, i) for i in image_ids]
-        )
 
 
 def import_problems(db: Database) -> list[ImportProblem]:
@@ -100,14 +106,21 @@ def find_by_hash(db: Database, sha256: str) -> ImageRecord | None:
 
 
 def add_label(db: Database, name: str) -> int:
-    """The id of a label, made with the next ordinal if needed."""
+    """The id of a label, made with the next ordinal if needed; "" gives UNLABELLED.
+
+    The journal keeps the new label only when called inside a recording.
+    """
     with db.atomic():
-        db.execute(
-            "INSERT INTO label(name, ordinal) "
-            "VALUES (?, (SELECT coalesce(max(ordinal) + 1, 0) FROM label)) "
-            "ON CONFLICT DO NOTHING",
-            [name],
-        )
+        row = db.one("SELECT id, ordinal FROM label WHERE name = ?", [name])
+        if row is not None and (row["ordinal"] >= 0 or row["id"] == UNLABELLED):
+            return int(row["id"])
+        after = "(SELECT max(ordinal) + 1 FROM label)"
+        if row is None:
+            db.execute(f"INSERT INTO label(name, ordinal) VALUES (?, {after})", [name])
+        else:  # a class that was removed comes back
+            db.execute(
+                f"UPDATE label SET ordinal = {after}, merged_into = NULL WHERE id = ?", [row["id"]]
+            )
         return int(db.value("SELECT id FROM label WHERE name = ?", [name]))
 
 
@@ -115,6 +128,7 @@ def add_images(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows of the image table (all columns but id and imported_at) in one transaction."""
     now = utc_now()
     with db.atomic():
+        forget_structure(db)
         for row in rows:
             db.insert("image", {**row, "imported_at": now})
         db.execute_many(

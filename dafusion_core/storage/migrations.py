@@ -41,7 +41,13 @@ def curating(db: UtilsDatabase) -> None:
     _run_script(db, "0005_curating.sql")
 
 
-SCHEMA_VERSION = 2  # how many steps there are; a test counts them
+@MIGRATIONS()
+def annotation(db: UtilsDatabase) -> None:
+    """Regions, notes and doubts about images; one journal for every undoable command."""
+    _run_script(db, "0002_annotation.sql")
+
+
+SCHEMA_VERSION = 3  # how many steps there are; a test counts them
 
 
 def backup_path(path: Path, version: int) -> Path:

@@ -1,14 +1,14 @@
-"""Synthetic images and the curation journal."""
+"""Synthetic images and the decisions on them."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Curation, GridCell, SyntheticImage, UnitState
-from dafusion_core.storage.database import Database, utc_now
+from dafusion_core.storage.database import Database
+from dafusion_core.storage.journal import recording
 
 
 def _record(row: sqlite3.Row) -> SyntheticImage:
@@ -137,71 +137,12 @@ def _change(
     db: Database, ids: Sequence[int], field: str, value: str | int, verb: str
 ) -> ProjectChanges:
     """Set a column of `synthetic_image` (never a name from outside) and write it in the journal."""
-    with db.atomic():
-        old = db.query(
-            f"SELECT id, {field} AS value FROM synthetic_image "
-            f"WHERE id IN (SELECT value FROM json_each(?)) AND {field} <> ?",
+    with recording(db) as record:
+        changed = db.query(
+            f"UPDATE synthetic_image SET {field} = ?2 "
+            f"WHERE id IN (SELECT value FROM json_each(?1)) AND {field} <> ?2 RETURNING id",
             [str(list(ids)), value],
         )
-        if not old:
-            return ProjectChanges()
-        text = f"{verb} {len(old)} image{'s' if len(old) != 1 else ''}"
-        db.execute("DELETE FROM curation_operation WHERE is_undone = 1")
-        operation = db.insert("curation_operation", {"text": text, "at": utc_now(), "field": field})
-        db.execute_many(
-            "INSERT INTO curation_change(operation_id, synthetic_id, old, new) VALUES (?, ?, ?, ?)",
-            [(operation, row["id"], row["value"], value) for row in old],
-        )
-        _apply(db, field, [(value, row["id"]) for row in old])
-    return ProjectChanges(curation=True, text=text, synthetic_ids=tuple(r["id"] for r in old))
-
-
-def _apply(db: Database, field: str, rows: Sequence[tuple[str | int, int]]) -> None:
-    # The journal keeps text; a whole number goes back into its column as a number by itself.
-    db.execute_many(f"UPDATE synthetic_image SET {field} = ? WHERE id = ?", rows)
-
-
-def next_undo(db: Database) -> sqlite3.Row | None:
-    """The operation that undo would take back (columns id, text, field)."""
-    return db.one(
-        "SELECT id, text, field FROM curation_operation WHERE is_undone = 0 "
-        "ORDER BY id DESC LIMIT 1"
-    )
-
-
-def next_redo(db: Database) -> sqlite3.Row | None:
-    """The operation that redo would do again (columns id, text, field)."""
-    return db.one(
-        "SELECT id, text, field FROM curation_operation WHERE is_undone = 1 ORDER BY id LIMIT 1"
-    )
-
-
-def undo(db: Database) -> ProjectChanges | None:
-    """Take back the newest operation; None if there is none."""
-    return _travel(db, next_undo(db), "old", 1, "Undo: ")
-
-
-def redo(db: Database) -> ProjectChanges | None:
-    """Do the oldest undone operation again; None if there is none."""
-    return _travel(db, next_redo(db), "new", 0, "Redo: ")
-
-
-def _travel(
-    db: Database, operation: sqlite3.Row | None, column: str, is_undone: int, prefix: str
-) -> ProjectChanges | None:
-    if operation is None:
-        return None
-    with db.atomic():
-        changes: list[Any] = db.query(
-            f"SELECT {column}, synthetic_id FROM curation_change WHERE operation_id = ?",
-            [operation["id"]],
-        )
-        _apply(db, operation["field"], [(row[0], row[1]) for row in changes])
-        db.execute(
-            "UPDATE curation_operation SET is_undone = ? WHERE id = ?", [is_undone, operation["id"]]
-        )
-    return ProjectChanges(
-        curation=True,
-        text=prefix + operation["text"],
-        synthetic_ids=tuple(row[1] for row in changes),
-    )
+        count = len(changed)
+        record.text = f"{verb} {count} image{'s' if count != 1 else ''}"
+    return record.changes

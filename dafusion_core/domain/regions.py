@@ -1,0 +1,76 @@
+"""Boxes, polygons and masks on one image, as plain values.
+
+Coordinates are pixels of the upright image: x to the right, y down, (0, 0) the upper left corner
+of the first pixel, so a box of width 3 at x = 1 covers the pixels 1, 2 and 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dafusion_core.domain.errors import UserError
+
+
+class RegionKind(StrEnum):
+    """How a region was drawn."""
+
+    BOX = "box"
+    POLYGON = "polygon"
+    MASK = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One region of an image.
+
+    `data` by kind: box {"box": [x, y, width, height]}; polygon {"polygons": [[x1, y1, x2, y2, …],
+    …]}, several when the object is in pieces; mask {"size": [height, width], "counts": text}, the
+    compressed run lengths of COCO (column by column, beginning with zeros). `label` is its class,
+    None for that of the image. `id` is 0 before it is stored.
+    """
+
+    id: int
+    image_id: int
+    kind: RegionKind
+    data: Mapping[str, Any]
+    label: str | None = None
+
+
+def check_region(kind: RegionKind, data: Mapping[str, Any], width: int, height: int) -> None:
+    """Raise UserError when `data` cannot be a region of an image of that size."""
+    try:
+        if kind is RegionKind.BOX:
+            x, y, w, h = (_number(value) for value in data["box"])
+            _require(w > 0 and h > 0, "the box has no area")
+            _require(x < width and y < height and x + w > 0 and y + h > 0, "it is outside")
+        elif kind is RegionKind.POLYGON:
+            polygons = data["polygons"]
+            _require(len(polygons) > 0, "it has no points")
+            for points in polygons:
+                _require(len(points) >= 6 and len(points) % 2 == 0, "it needs three points")
+                for value in points:
+                    _number(value)
+        else:
+            _require(
+                list(data["size"]) == [height, width],
+                f"the mask is {data['size'][1]}×{data['size'][0]} pixels, the image "
+                f"{width}×{height}",
+            )
+            _require(isinstance(data["counts"], str), "its run lengths are missing")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"This {kind} region is incomplete.", "Draw it again.") from error
+
+
+def _require(is_good: bool, reason: str) -> None:
+    if not is_good:
+        raise UserError(f"This region cannot be used: {reason}.", "Draw it again.")
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    _require(math.isfinite(number), "a coordinate is not a number")
+    return number

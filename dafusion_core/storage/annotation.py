@@ -1,0 +1,285 @@
+"""What people say about images: classes, groups, notes, doubts, regions. All of it undoable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import UNLABELLED
+from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.storage.concepts import ensure_concepts
+from dafusion_core.storage.database import Database
+from dafusion_core.storage.images import add_label, all_labels
+from dafusion_core.storage.journal import recording
+
+_IN = "IN (SELECT value FROM json_each(?1))"
+
+
+def _ids(ids: Iterable[int]) -> str:
+    return json.dumps(list(ids))
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
+def _label_id(db: Database, name: str) -> int:
+    found = db.value("SELECT id FROM label WHERE name = ? AND ordinal >= 0", [name])
+    if found is None:
+        known = ", ".join(label.name for label in all_labels(db)) or "none yet"
+        raise UserError(f"There is no class “{name}”. Nothing was changed.", f"Classes: {known}.")
+    return int(found)
+
+
+# Classes ------------------------------------------------------------------------------------
+
+
+def create_label(db: Database, name: str) -> ProjectChanges:
+    """Make an empty class at the end of the order. Raises UserError if it is there."""
+    with recording(db, f"Make class “{name}”") as record:
+        if db.value("SELECT 1 FROM label WHERE name = ? AND ordinal >= 0", [name]):
+            raise UserError(f"There is a class “{name}” already. Nothing was changed.")
+        add_label(db, name)
+        ensure_concepts(db)
+    return record.changes
+
+
+def relabel(db: Database, image_ids: Sequence[int], name: str) -> ProjectChanges:
+    """Give images a class, made if it is new; "" takes theirs away."""
+    with recording(db) as record:
+        label_id = add_label(db, name)
+        changed = db.query(
+            f"UPDATE image SET label_id = ?2 WHERE id {_IN} AND label_id <> ?2 RETURNING id",
+            [_ids(image_ids), label_id],
+        )
+        ensure_concepts(db)
+        what = f"“{name}”" if name else "no class"
+        record.text = f"Label {_images(len(changed))} {what}"
+    return record.changes
+
+
+def rename_label(db: Database, old: str, new: str) -> ProjectChanges:
+    """Rename a class; its concept's name follows, its placeholder token stays.
+
+    Raises UserError if there is a class of the new name: merging them is another command.
+    """
+    with recording(db, f"Rename class “{old}” to “{new}”") as record:
+        label_id = _label_id(db, old)
+        if old == new:
+            return ProjectChanges()
+        other = db.one("SELECT id, ordinal FROM label WHERE name = ?", [new])
+        if other is not None and other["ordinal"] >= 0:
+            raise UserError(
+                f"There is a class “{new}” already. Nothing was changed.",
+                f"To make one class of both, merge “{old}” into “{new}”.",
+            )
+        if other is not None:
+            # A removed class keeps its row for the results made with it, under a name of its own.
+            db.execute("UPDATE label SET name = ? WHERE id = ?", [f"{new} (removed {other['id']})",
+                                                                 other["id"]])  # fmt: skip
+        db.execute("UPDATE label SET name = ? WHERE id = ?", [new, label_id])
+        db.execute(
+            "UPDATE concept SET name = ? WHERE label_id = ? AND name = ?", [new, label_id, old]
+        )
+    return record.changes
+
+
+def merge_labels(db: Database, sources: Sequence[str], into: str) -> ProjectChanges:
+    """Move all images and regions of the classes `sources` to the class `into`."""
+    with recording(db) as record:
+        target = _label_id(db, into)
+        gone = [_label_id(db, name) for name in sources if name != into]
+        if not gone:
+            return ProjectChanges()
+        _empty_labels(db, gone, target)
+        names = ", ".join(f"“{name}”" for name in sources if name != into)
+        record.text = f"Merge {names} into “{into}”"
+    return record.changes
+
+
+def remove_label(db: Database, name: str) -> ProjectChanges:
+    """Take a class away; its images are without a class afterwards."""
+    with recording(db, f"Remove class “{name}”") as record:
+        _empty_labels(db, [_label_id(db, name)], None)
+    return record.changes
+
+
+def _empty_labels(db: Database, gone: Sequence[int], target: int | None) -> None:
+    parameters = [_ids(gone), UNLABELLED if target is None else target]
+    db.execute(f"UPDATE image SET label_id = ?2 WHERE label_id {_IN}", parameters)
+    db.execute(f"UPDATE region SET label_id = ?2 WHERE label_id {_IN}", [parameters[0], target])
+    db.execute(
+        f"UPDATE label SET ordinal = -2, merged_into = ?2 WHERE id {_IN}", [parameters[0], target]
+    )
+    _renumber(db, [label.name for label in all_labels(db)])
+
+
+def order_labels(db: Database, names: Sequence[str]) -> ProjectChanges:
+    """Put the classes in this order, which is that of model outputs. All must be named once."""
+    with recording(db, "Reorder the classes") as record:
+        known = {label.name for label in all_labels(db)}
+        if set(names) != known or len(names) != len(known):
+            raise UserError(
+                "An order of the classes must name each of them once. Nothing was changed.",
+                f"Classes: {', '.join(sorted(known))}.",
+            )
+        _renumber(db, names)
+    return record.changes
+
+
+def _renumber(db: Database, names: Sequence[str]) -> None:
+    db.execute_many(
+        "UPDATE label SET ordinal = ?1 WHERE name = ?2 AND ordinal <> ?1",
+        [(ordinal, name) for ordinal, name in enumerate(names)],
+    )
+
+
+# Single images ------------------------------------------------------------------------------
+
+
+def set_flag(
+    db: Database, image_ids: Sequence[int], column: str, value: bool, verb: str
+) -> ProjectChanges:
+    """Set `is_unsure` or `is_rejected` of images."""
+    if column not in ("is_unsure", "is_rejected"):
+        raise ValueError(column)
+    with recording(db) as record:
+        changed = db.query(
+            f"UPDATE image SET {column} = ?2 WHERE id {_IN} AND {column} <> ?2 RETURNING id",
+            [_ids(image_ids), int(value)],
+        )
+        record.text = f"{verb} {_images(len(changed))}"
+    return record.changes
+
+
+def set_note(db: Database, image_ids: Sequence[int], text: str) -> ProjectChanges:
+    """Write a note on images, "" to take it away."""
+    with recording(db) as record:
+        changed = db.query(
+            f"UPDATE image SET note = ?2 WHERE id {_IN} AND note <> ?2 RETURNING id",
+            [_ids(image_ids), text],
+        )
+        record.text = (
+            f"{'Write a note on' if text else 'Clear the note of'} {_images(len(changed))}"
+        )
+    return record.changes
+
+
+# Groups -------------------------------------------------------------------------------------
+
+
+def all_groups(db: Database) -> dict[str, list[int]]:
+    """Group name → ids of its images, groups without images left out, by name."""
+    groups: dict[str, list[int]] = {}
+    for row in db.query(
+        "SELECT image_group.name, image.id FROM image "
+        "JOIN image_group ON image_group.id = image.group_id ORDER BY 1, 2"
+    ):
+        groups.setdefault(row[0], []).append(row[1])
+    return groups
+
+
+def set_groups(db: Database, groups: Mapping[str | None, Iterable[int]]) -> ProjectChanges:
+    """Put images into groups (made if needed), or out of any with None. One undoable step."""
+    with recording(db) as record:
+        count = 0
+        for name, image_ids in groups.items():
+            group_id = None
+            if name is not None:
+                db.execute("INSERT INTO image_group(name) VALUES (?) ON CONFLICT DO NOTHING",
+                           [name])  # fmt: skip
+                group_id = db.value("SELECT id FROM image_group WHERE name = ?", [name])
+            count += len(
+                db.query(
+                    f"UPDATE image SET group_id = ?2 WHERE id {_IN} AND group_id IS NOT ?2 "
+                    "RETURNING id",
+                    [_ids(image_ids), group_id],
+                )
+            )
+        named = [name for name in groups if name is not None]
+        if not named:
+            record.text = f"Ungroup {_images(count)}"
+        elif len(named) == 1:
+            record.text = f"Group {_images(count)} as “{named[0]}”"
+        else:
+            record.text = f"Group {_images(count)} into {len(named):,} groups"
+    return record.changes
+
+
+def rename_group(db: Database, old: str, new: str) -> ProjectChanges:
+    """Rename a group; into an existing one, they become one."""
+    with recording(db, f"Rename group “{old}” to “{new}”") as record:
+        members = all_groups(db).get(old)
+        if members is None:
+            raise UserError(f"There is no group “{old}”. Nothing was changed.")
+        set_groups(db, {new: members})
+    return record.changes
+
+
+# Regions ------------------------------------------------------------------------------------
+
+
+def find_regions(db: Database, image_ids: Sequence[int] | None = None) -> list[Region]:
+    """Regions of these images (all with None), by image and age."""
+    where = "1" if image_ids is None else f"region.image_id {_IN}"
+    rows = db.query(
+        "SELECT region.id, image_id, kind, data_json, label.name FROM region "
+        f"LEFT JOIN label ON label.id = region.label_id WHERE {where} ORDER BY image_id, region.id",
+        [] if image_ids is None else [_ids(image_ids)],
+    )
+    return [Region(r[0], r[1], RegionKind(r[2]), json.loads(r[3]), r[4]) for r in rows]
+
+
+def add_regions(db: Database, regions: Sequence[Region]) -> list[int]:
+    """Insert regions inside the caller's transaction or recording; their ids."""
+    return [
+        db.insert(
+            "region",
+            {
+                "image_id": region.image_id,
+                "label_id": None if region.label is None else add_label(db, region.label),
+                "kind": region.kind.value,
+                "data_json": json.dumps(dict(region.data), separators=(",", ":")),
+            },
+        )
+        for region in regions
+    ]
+
+
+def draw_region(db: Database, region: Region) -> tuple[int, ProjectChanges]:
+    """Add one region as an undoable step; its id."""
+    with recording(db, f"Draw a {region.kind.value}") as record:
+        (region_id,) = add_regions(db, [region])
+        ensure_concepts(db)
+    return region_id, record.changes
+
+
+def change_region(
+    db: Database, region_id: int, kind: RegionKind, data: Mapping[str, Any], label: str | None
+) -> ProjectChanges:
+    """Replace shape and class of a region. Raises UserError if it is gone."""
+    with recording(db, "Change a region") as record:
+        count = db.execute(
+            "UPDATE region SET kind = ?, data_json = ?, label_id = ? WHERE id = ?",
+            [
+                kind.value,
+                json.dumps(dict(data), separators=(",", ":")),
+                None if label is None else add_label(db, label),
+                region_id,
+            ],
+        )
+        if not count:
+            raise UserError("This region is not there any more.", "Draw it again.")
+        ensure_concepts(db)
+    return record.changes
+
+
+def remove_regions(db: Database, region_ids: Sequence[int]) -> ProjectChanges:
+    """Take regions away."""
+    with recording(db) as record:
+        count = db.execute(f"DELETE FROM region WHERE id {_IN}", [_ids(region_ids)])
+        record.text = f"Remove {count} region{'' if count == 1 else 's'}"
+    return record.changes
