@@ -24,6 +24,8 @@ import torch
 
 PACKAGE = Path(__file__).resolve().parent
 RESOURCES = PACKAGE.parents[1] / "resources"
+if str(PACKAGE.parents[1]) not in sys.path:  # the renderer of the meadow, without an installation
+    sys.path.append(str(PACKAGE.parents[1]))
 TRAIN_SEED = 1_000_000  # first picture seed of each purpose; the ranges never overlap
 CHECK_SEED = 5_000_000
 SAMPLE_SEED = 9_000_000

@@ -137,10 +137,10 @@ def all_words() -> list[str]:
     return sorted(set(words))
 
 
-def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    """(n, TOKENS) int64, padded and cut as the stable diffusion pipeline does."""
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str], length: int = TOKENS) -> torch.Tensor:
+    """(n, length) int64, padded and cut as the stable diffusion pipeline does."""
     return tokenizer(
-        texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+        texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
     ).input_ids
 
 

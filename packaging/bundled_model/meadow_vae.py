@@ -1,0 +1,144 @@
+"""Train the autoencoder of the meadow model on random crops.
+
+Loss: saturation-weighted L1 + 2 L2 + L1 of the picture gradients + a KL term so small that no
+latent channel is closed. A third of the crops get their hue turned. The learning rate stays level
+and falls to nothing over the last fifth of ``--minutes``; a finished training goes on with
+``--resume`` and a larger ``--minutes``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import common
+import meadow_data
+import numpy as np
+import torch
+from meadow_models import build_vae, fit
+from models import encode, reconstruct
+from train_vae import batch_of
+
+from dafusion_core.meadow import HELD_OUT, TRAINING, draw_picture
+
+
+def level_rate(step: int, part: float) -> float:
+    """Learning-rate factor: 100 steps of warm-up, level, linear to 0.02 over the last fifth."""
+    return min(1.0, (step + 1) / 100) * min(1.0, max(0.02, (1 - part) / 0.2))
+
+
+def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Reconstruction loss of ``y`` against ``x``, both (n, 3, h, w) in -1..1."""
+    saturation = x.amax(1, keepdim=True) - x.amin(1, keepdim=True)
+    d = y - x
+    total = (d.abs() * (1 + saturation)).mean() + 2 * d.square().mean()
+    gx, gy = d[..., 1:] - d[..., :-1], d[..., 1:, :] - d[..., :-1, :]
+    return total + gx.abs().mean() + gy.abs().mean()
+
+
+def probe_set(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 64, 64, 3) pixels of pictures that no training sees, and which show held-out species."""
+    names = [*TRAINING[: 2 * count], *HELD_OUT[:count]]
+    seeds = [common.CHECK_SEED + 8 * i for i in range(len(names))]
+    pictures = [draw_picture(s, k) for s, k in zip(names, seeds, strict=True)]
+    return np.stack([p.pixels for p in pictures]), np.arange(len(names)) >= len(names) - count
+
+
+def main() -> None:
+    """Train until ``--minutes`` run out; write ``vae.pt`` under ``--out``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder with data/part-*.npz")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=10**9)
+    parser.add_argument("--size", choices=("smoke", "small", "large"), default="small")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--crop", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--kl", type=float, default=1e-7)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--warm", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--smoke", action="store_true", help="tiny network and set, a minute")
+    args = parser.parse_args()
+    if args.smoke:
+        args.size, args.steps, args.minutes = "smoke", 60, 1.5
+        meadow_data.ensure(args.out / "data", 1, 96)
+    common.start(args.seed, args.threads)
+    data, device = meadow_data.load(args.out / "data"), torch.device(args.device)
+    pixels, held = probe_set(2 if args.smoke else 24)
+    probe = common.to_tensor(pixels)
+    vae = build_vae(args.size)
+    if args.warm:
+        state = torch.load(args.warm, map_location="cpu", weights_only=True)
+        common.say(warm=args.warm, copied=fit(vae, state["average"]))
+    vae = vae.to(device, memory_format=torch.channels_last)
+    average = common.Average(vae, 0.99 if args.smoke else 0.998)
+    optimiser = torch.optim.AdamW(vae.parameters(), args.lr, weight_decay=1e-4)
+    path, step, spent, samples = args.out / "vae.pt", 0, 0.0, 0
+    if args.resume and path.exists():
+        state = torch.load(path, map_location=device, weights_only=True)
+        vae.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.values = {k: state["average"][k].clone() for k in average.values}
+        step, spent, samples = int(state["step"]), float(state["seconds"]), int(state["samples"])
+    rng = np.random.default_rng(args.seed + step)
+    begin, saved, loaded = time.time() - spent, time.time(), time.time()
+    running, keep, limit = None, 0.8 if args.smoke else 0.98, args.minutes * 60
+
+    def save() -> None:
+        judge = build_vae(args.size).eval().to(memory_format=torch.channels_last)
+        judge.load_state_dict({k: v.cpu() for k, v in vae.state_dict().items()})
+        average.copy_to(judge)
+        back = common.to_pixels(reconstruct(judge, probe))
+        mean, noise = encode(judge, probe).split(judge.config.latent_channels, 1)
+        state: dict[str, Any] = {
+            "model": vae.state_dict(),
+            "average": judge.state_dict(),
+            "size": args.size,
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+            "samples": samples,
+            "seconds": time.time() - begin,
+            "scale": 1 / float(mean.std()),
+        }
+        common.save_atomic(state, path)
+        common.say(
+            saved=step,
+            samples=samples,
+            seconds=time.time() - begin,
+            live_channels=int((noise.mean((0, 2, 3)) < 0.5 * mean.std((0, 2, 3))).sum()),
+            psnr_known=common.psnr(pixels[~held], back[~held]),
+            psnr_held_out=common.psnr(pixels[held], back[held]),
+        )
+
+    while step < args.steps and time.time() - begin < limit:
+        part = max(step / args.steps, (time.time() - begin) / limit)
+        for group in optimiser.param_groups:
+            group["lr"] = args.lr * level_rate(step, part)
+        x = batch_of(data["pixels"], args.batch, args.crop, rng).to(device)
+        latent = vae.encode(x).latent_dist
+        loss = loss_of(x, vae.decode(latent.sample()).sample) + args.kl * latent.kl().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimiser.step()
+        average.update(vae, step)
+        value = float(loss.detach())
+        running = value if running is None else keep * running + (1 - keep) * value
+        step, samples = step + 1, samples + args.batch
+        if step % (10 if args.smoke else 100) == 0:
+            common.say(step=step, seconds=time.time() - begin, loss=running)
+        if time.time() - saved > 180:
+            save()
+            saved = time.time()
+        if time.time() - loaded > 300 and not args.smoke:  # parts drawn in the meantime
+            data, loaded = meadow_data.load(args.out / "data"), time.time()
+    save()
+
+
+if __name__ == "__main__":
+    main()
