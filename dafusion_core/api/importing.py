@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dafusion_core.datasets.facts import (
+    PictureFacts,
+    fingerprint_bits,
+    fingerprint_distance,
+    measure,
+)
 from dafusion_core.datasets.importing import ExistingImage, NewImage
-from dafusion_core.storage import images
+from dafusion_core.datasets.pictures import make_thumbnail
+from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.domain.regions import Region
+from dafusion_core.storage import annotation, concepts, facts, images
 from dafusion_core.storage.project import ProjectFile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ProjectImages:
     """`datasets.importing.ImageStore` over a project file."""
 
     file: ProjectFile
+    _unsafe: list[str] = field(default_factory=list)
+    _guard: SyntheticGuard | None = None
 
     def known_sources(self) -> Mapping[str, tuple[int, int]]:
         """Original path → (bytes, mtime_ns) of every image in the project."""
@@ -36,27 +52,117 @@ class ProjectImages:
         """Copy a file into the files folder; its path there, relative."""
         return self.file.objects.copy_in(path, sha256)
 
+    def adopt_data(self, data: bytes, sha256: str, suffix: str) -> str:
+        """Write bytes into the files folder; their path there, relative."""
+        path = self.file.objects.put(data, sha256, suffix)
+        self._unsafe.append(path)
+        return path
+
+    def find_synthetic(self, sha256: str, facts: PictureFacts, path: str) -> str:
+        """Why a picture that this project made must stay out; "" for others."""
+        if self._guard is None:
+            self._guard = SyntheticGuard(self.file)
+        return self._guard.find(sha256, facts, path)
+
     def add_images(self, rows: Sequence[NewImage]) -> None:
-        """Add all rows in one transaction."""
-        images.add_images(
-            self.file.db,
-            [
-                {
-                    "path": row.path,
-                    "is_reference": int(row.is_reference),
-                    "sha256": row.sha256,
-                    "width": row.width,
-                    "height": row.height,
-                    "mode": row.mode,
-                    "label_id": row.label_id,
-                    "original_path": row.original_path,
-                    "original_size": row.bytes,
-                    "original_mtime_ns": row.mtime_ns,
-                }
-                for row in rows
-            ],
-        )
+        """Add all rows in one transaction, after their files are safe on the disk."""
+        self.file.objects.flush(self._unsafe)
+        self._unsafe.clear()
+        db = self.file.db
+        with db.atomic():
+            ids = images.add_images(db, [_row(row) for row in rows])
+            pairs = list(zip(ids, rows, strict=True))
+            facts.store_facts(db, {image_id: row.facts for image_id, row in pairs})
+            groups: dict[str, list[int]] = {}
+            for image_id, row in pairs:
+                if row.group:
+                    groups.setdefault(row.group, []).append(image_id)
+            images.join_groups(db, groups)
+            annotation.add_regions(
+                db,
+                [
+                    Region(0, image_id, region.kind, region.data, region.label or None)
+                    for image_id, row in pairs
+                    for region in row.regions
+                ],
+            )
+            concepts.ensure_concepts(db)
 
     def add_problem(self, path: str, reason: str, is_refused: bool) -> None:
         """Remember a problem; replaces what was said about the same path before."""
         images.add_problem(self.file.db, path, reason, is_refused)
+
+
+def _row(row: NewImage) -> dict[str, Any]:
+    return {
+        "path": row.path,
+        "is_reference": int(row.is_reference),
+        "sha256": row.sha256,
+        "width": row.width,
+        "height": row.height,
+        "mode": row.mode,
+        "label_id": row.label_id,
+        "original_path": row.original_path,
+        "original_size": row.bytes,
+        "original_mtime_ns": row.mtime_ns,
+        "note": row.note,
+        "is_unsure": int(row.is_unsure),
+    }
+
+
+class SyntheticGuard:
+    """Tells pictures that this project made from real ones, also after they were saved anew.
+
+    Bytes are compared first. A picture with a fingerprint near that of a synthetic image is then
+    compared pixel by pixel, and is the synthetic image if it is nearer to it than to its source.
+    """
+
+    def __init__(self, file: ProjectFile) -> None:
+        self.file = file
+        self._by_hash = facts.synthetic_hashes(file.db)
+        for synthetic_id, path in facts.synthetics_without_facts(file.db):
+            try:
+                with Image.open(file.objects.path(path)) as image:
+                    found = measure(image.convert("RGB"))
+            except OSError:
+                continue  # its file is missing: then nobody can compare it
+            facts.store_synthetic_fact(file.db, synthetic_id, found.fingerprint)
+        rows = facts.synthetic_facts(file.db)
+        self._ids = [row[0] for row in rows]
+        self._bits = fingerprint_bits([row[1] for row in rows])
+
+    def find(self, sha256: str, found: PictureFacts, path: str) -> str:
+        """The reason to refuse the picture at `path`, "" if it is not one of ours."""
+        if sha256 in self._by_hash:
+            return _SYNTHETIC.format(self._by_hash[sha256])
+        if not len(self._bits) or not Path(path).is_file():
+            return ""
+        near = fingerprint_distance(self._bits, fingerprint_bits([found.fingerprint])[0])
+        for place in (near <= NEAR_BITS).nonzero()[0].tolist():
+            synthetic_id = self._ids[place]
+            if self._is_copy(synthetic_id, Path(path)):
+                return _SYNTHETIC.format(synthetic_id)
+        return ""
+
+    def _is_copy(self, synthetic_id: int, path: Path) -> bool:
+        made, source = facts.synthetic_and_source(self.file.db, synthetic_id)
+        try:
+            own = _pixels(path)
+            to_made = float(np.abs(own - _pixels(self.file.objects.path(made))).mean())
+            to_source = float(np.abs(own - _pixels(self.file.objects.path(source))).mean())
+        except (OSError, DaFusionError):
+            return False
+        return to_made < SAME_PIXELS and to_made < to_source
+
+
+NEAR_BITS = 8  # of 64; saving as JPEG and halving the size moves one to four
+SAME_PIXELS = 6.0  # mean difference of grey values 0–255 on 64×64 pixels
+_SYNTHETIC = (
+    "it is synthetic image {} of this project; a synthetic image belongs to the part of its "
+    "source and is never taken for a real one"
+)
+
+
+def _pixels(path: Path) -> NDArray[np.float64]:
+    small = make_thumbnail(path, 128).resize((64, 64), Image.Resampling.BOX)
+    return np.asarray(small, np.float64)

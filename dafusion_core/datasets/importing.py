@@ -1,4 +1,4 @@
-"""Bring the pictures of a class-per-folder folder into a project; can be stopped and repeated.
+"""Bring the pictures of a plan into a project; can be stopped and repeated.
 
 Pictures are checked in a few threads, but looked at in the order of their names, so that the
 ids, the labels and which of two duplicates stays never depend on timing.
@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from dafusion_core.datasets.facts import PictureFacts
 from dafusion_core.datasets.folder import scan_folder
 from dafusion_core.datasets.naming import show_name
-from dafusion_core.datasets.pictures import MAX_PIXELS, CheckedPicture, check_picture
-from dafusion_core.datasets.sniffing import BadPicture
-from dafusion_core.domain.errors import translate_os_error
+from dafusion_core.datasets.pictures import MAX_PIXELS, ExaminedPicture, examine_picture
+from dafusion_core.datasets.plan import Entry, ImportPlan, PlannedRegion
+from dafusion_core.datasets.sniffing import (
+    BadPicture,
+    is_picture_name,
+    sniff_format,
+    unreadable,
+)
+from dafusion_core.domain.errors import DaFusionError, UserError, translate_os_error
 from dafusion_core.domain.records import ImportProblem
+from dafusion_core.domain.regions import check_region
 
-__all__ = ["ExistingImage", "ImageStore", "ImportReport", "NewImage", "import_folder"]
+__all__ = [
+    "ExistingImage",
+    "ImageStore",
+    "ImportReport",
+    "NewImage",
+    "import_folder",
+    "import_plan",
+    "plan_folder",
+]
 
 #: Images per transaction: a crash loses at most this many, which are then imported again.
 BATCH = 64
@@ -30,6 +46,7 @@ _CHANGED_REFERENCE = (
     "the file changed after it was imported, but the project refers to the earlier picture; put "
     "that back, or give the new one another name"
 )
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WEBP": ".webp"}
 _AHEAD = 32  # pictures checked ahead of the one being recorded
 
 
@@ -56,6 +73,11 @@ class NewImage:
     original_path: str
     bytes: int
     mtime_ns: int
+    facts: PictureFacts
+    group: str = ""
+    note: str = ""
+    is_unsure: bool = False
+    regions: tuple[PlannedRegion, ...] = ()
 
 
 class ImageStore(Protocol):
@@ -72,6 +94,12 @@ class ImageStore(Protocol):
 
     def adopt_file(self, path: Path, sha256: str) -> str:
         """Copy a file into the files folder; its path there, relative. Repeating is harmless."""
+
+    def adopt_data(self, data: bytes, sha256: str, suffix: str) -> str:
+        """As `adopt_file` for bytes. They need not be safe on the disk before `add_images`."""
+
+    def find_synthetic(self, sha256: str, facts: PictureFacts, path: str) -> str:
+        """Why the picture must stay out because this project made it, "" if it did not."""
 
     def add_images(self, rows: Sequence[NewImage]) -> None:
         """Add all rows in one transaction."""
@@ -126,27 +154,51 @@ def import_folder(
 ) -> ImportReport:
     """Import every usable picture below `folder` (see `scan_folder` for the layout).
 
-    mode "copy" adopts the file's bytes into the project; "reference" only notes where it is.
+    As `import_plan`. Raises UserError for a wrong layout too.
+    """
+    return import_plan(store, plan_folder(folder), mode, on_progress, should_stop, max_pixels)
+
+
+def plan_folder(folder: Path | str) -> ImportPlan:
+    """The plan of a folder with one folder per class. Raises UserError as `scan_folder`."""
+    scan = scan_folder(folder)
+    entries = tuple(Entry(str(path), label) for path, label in scan.files())
+    return ImportPlan("folders", scan.root, entries, scan.problems, scan.warnings)
+
+
+def import_plan(
+    store: ImageStore,
+    plan: ImportPlan,
+    mode: Literal["copy", "reference"] = "copy",
+    on_progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> ImportReport:
+    """Import every usable picture of a plan.
+
+    mode "copy" adopts the file's bytes into the project; "reference" only notes where it is
+    (pictures inside containers are copied all the same).
     `on_progress(done, total, path)` is called after each file; `should_stop()` is asked before
     each. Repeating an import skips what is known and unchanged. A picture whose bytes are already
-    in the project is left out, with a reason that depends on the class it is there in. Raises
-    UserError for a wrong layout and EnvironmentProblem (DiskFull…) when the project cannot be
-    written; everything recorded before stays.
+    in the project is left out, with a reason that depends on the class it is there in; so is a
+    synthetic image of this project. Raises EnvironmentProblem (DiskFull…) when the project cannot
+    be written; everything recorded before stays.
     """
-    scan = scan_folder(folder)
     run = _Import(store, mode == "reference", dict(store.known_sources()))
-    for problem in scan.problems:
-        run.note(problem.path, problem.reason)
+    for problem in plan.problems:
+        run.note(problem.path, problem.reason, problem.is_refused)
+    for label in plan.labels:
+        store.add_label(label)
     stopped = False
-    checks = _check_ahead(run, scan.files(), max_pixels)
+    checks = _check_ahead(run, plan.entries, max_pixels)
     try:
-        for done, (path, label, outcome) in enumerate(checks):
+        for done, (entry, outcome) in enumerate(checks):
             if should_stop is not None and should_stop():
                 stopped = True
                 break
-            run.take(path, label, outcome)
+            run.take(entry, outcome)
             if on_progress is not None:
-                on_progress(done + 1, scan.count, str(path))
+                on_progress(done + 1, len(plan.entries), entry.source)
     except OSError as error:
         raise translate_os_error(error, "copying the pictures into the project") from error
     finally:
@@ -154,54 +206,58 @@ def import_folder(
         # Also after an error: what was adopted before it is whole and worth keeping.
         run.commit()
     return ImportReport(
-        run.imported, run.skipped, tuple(run.problems), run.per_label, stopped, scan.warnings
+        run.imported, run.skipped, tuple(run.problems), run.per_label, stopped, plan.warnings
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """A file as it was found: `picture` or the reason why not, or neither when it is known."""
+    """A file as it was found: `found` or the reason why not, or neither when it is known."""
 
     size: int
     mtime_ns: int
-    picture: CheckedPicture | None = None
+    found: ExaminedPicture | None = None
     refusal: str = ""
     has_changed: bool = False
 
 
 def _check_ahead(
-    run: _Import, files: Iterator[tuple[Path, str]], max_pixels: int
-) -> Generator[tuple[Path, str, _Outcome]]:
-    """Outcomes in the order of `files`, computed a bounded number ahead in a few threads."""
-    waiting: deque[tuple[Path, str, Future[_Outcome]]] = deque()
+    run: _Import, entries: Sequence[Entry], max_pixels: int
+) -> Generator[tuple[Entry, _Outcome]]:
+    """Outcomes in the order of `entries`, computed a bounded number ahead in a few threads."""
+    waiting: deque[tuple[Entry, Future[_Outcome]]] = deque()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "import") as pool:
         try:
-            for path, label in files:
-                known = run.known.get(str(path))
-                waiting.append((path, label, pool.submit(_examine, path, known, max_pixels)))
+            for entry in entries:
+                known = run.known.get(entry.source)
+                waiting.append((entry, pool.submit(_examine, entry, known, max_pixels)))
                 if len(waiting) >= _AHEAD:
-                    first, its_label, future = waiting.popleft()
-                    yield first, its_label, future.result()
+                    first, future = waiting.popleft()
+                    yield first, future.result()
             while waiting:
-                first, its_label, future = waiting.popleft()
-                yield first, its_label, future.result()
+                first, future = waiting.popleft()
+                yield first, future.result()
         finally:
-            for _, _, future in waiting:
+            for _, future in waiting:
                 future.cancel()
 
 
-def _examine(path: Path, known: tuple[int, int] | None, max_pixels: int) -> _Outcome:
+def _examine(entry: Entry, known: tuple[int, int] | None, max_pixels: int) -> _Outcome:
+    path = Path(entry.path)
     try:
         status = path.stat()
         found = (status.st_size, status.st_mtime_ns)
     except OSError as error:
-        return _Outcome(0, 0, refusal=f"the system could not read it ({error.strerror or error})")
+        return _Outcome(0, 0, refusal=unreadable(path, error).reason)
     if known == found:
         return _Outcome(*found)
     try:
-        picture = check_picture(path, max_pixels)
+        data = entry.fetch() if entry.fetch is not None else None
+        picture = examine_picture(entry.path, max_pixels, data)
     except BadPicture as error:
         return _Outcome(*found, refusal=error.reason)
+    except DaFusionError as error:
+        return _Outcome(*found, refusal=error.text)
     return _Outcome(*found, picture, has_changed=known is not None)
 
 
@@ -223,48 +279,77 @@ class _Import:
         self.problems.append(ImportProblem(path, reason, is_refused))
         self.store.add_problem(path, reason, is_refused)
 
-    def take(self, path: Path, label: str, outcome: _Outcome) -> None:
+    def take(self, entry: Entry, outcome: _Outcome) -> None:
         """Record one file: a row, a problem, or nothing because it is known."""
-        name = show_name(path)
-        picture = outcome.picture
+        name = show_name(entry.source)
         if outcome.refusal:
             self.note(name, outcome.refusal)
             return
-        if picture is None:
+        if outcome.found is None:
             self.skipped += 1
             return
+        picture = outcome.found.picture
         twin = self._find_twin(picture.sha256)
         if outcome.has_changed:
-            if twin is not None and twin[1] == str(path):
+            if twin is not None and twin[1] == entry.source:
                 self.skipped += 1  # only the date changed
             else:
                 self.note(name, _CHANGED_REFERENCE if self.is_reference else _CHANGED_COPY)
             return
         if twin is not None:
-            self.note(name, _twin_reason(label, *twin))
+            self.note(name, _twin_reason(entry.label, *twin))
             return
-        where = str(path) if self.is_reference else self.store.adopt_file(path, picture.sha256)
-        label_id = self.store.add_label(label)
+        if synthetic := self.store.find_synthetic(picture.sha256, outcome.found.facts, entry.path):
+            self.note(name, synthetic)
+            return
+        is_reference = self.is_reference and entry.fetch is None
         self._rows.append(
             NewImage(
-                path=where,
-                is_reference=self.is_reference,
+                path=entry.path if is_reference else self._adopt(entry, outcome.found),
+                is_reference=is_reference,
                 sha256=picture.sha256,
                 width=picture.width,
                 height=picture.height,
                 mode=picture.mode,
-                label_id=label_id,
-                original_path=str(path),
-                bytes=picture.bytes,
+                label_id=self.store.add_label(entry.label),
+                original_path=entry.source,
+                bytes=outcome.size,
                 mtime_ns=outcome.mtime_ns,
+                facts=outcome.found.facts,
+                group=entry.group,
+                note=entry.note,
+                is_unsure=entry.is_unsure,
+                regions=self._regions(entry, name, picture.width, picture.height),
             )
         )
-        self._new_by_hash[picture.sha256] = (label, str(path))
-        self.per_label[label] = self.per_label.get(label, 0) + 1
+        self._new_by_hash[picture.sha256] = (entry.label, entry.source)
+        self.per_label[entry.label] = self.per_label.get(entry.label, 0) + 1
         for warning in picture.warnings:
             self.note(name, warning, is_refused=False)
         if len(self._rows) >= BATCH:
             self.commit()
+
+    def _adopt(self, entry: Entry, found: ExaminedPicture) -> str:
+        if found.data is None:
+            return self.store.adopt_file(Path(entry.path), found.picture.sha256)
+        suffix = Path(entry.source if entry.fetch else entry.path).suffix.lower()
+        if not is_picture_name(f"x{suffix}"):
+            suffix = _SUFFIXES.get(sniff_format(Path("x"), found.data[:64]) or "", "")
+        return self.store.adopt_data(found.data, found.picture.sha256, suffix)
+
+    def _regions(
+        self, entry: Entry, name: str, width: int, height: int
+    ) -> tuple[PlannedRegion, ...]:
+        """The regions that fit the picture; what is wrong with the others is noted."""
+        good = []
+        for region in entry.regions:
+            try:
+                check_region(region.kind, region.data, width, height)
+            except UserError as error:
+                self.note(name, f"a region was left out: {error.text}", is_refused=False)
+            else:
+                good.append(region)
+        return tuple(good)
 
     def _find_twin(self, sha256: str) -> tuple[str, str] | None:
         """(label, original path) of the image with the same bytes."""

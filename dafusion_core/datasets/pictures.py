@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import re
 import threading
 import warnings
@@ -38,7 +39,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from dafusion_core.datasets.facts import PictureFacts, measure
 from dafusion_core.datasets.sniffing import (
+    HEAD_BYTES,
     BadPicture,
     describe_foreign,
     read_head,
@@ -47,12 +50,23 @@ from dafusion_core.datasets.sniffing import (
     unreadable,
 )
 
-__all__ = ["MAX_PIXELS", "CheckedPicture", "check_picture", "load_rgb", "make_thumbnail"]
+__all__ = [
+    "MAX_PIXELS",
+    "CheckedPicture",
+    "ExaminedPicture",
+    "check_picture",
+    "examine_picture",
+    "load_rgb",
+    "make_thumbnail",
+]
 
 #: Pictures with more pixels are refused: 200 million pixels are 600 MB of RGB.
 MAX_PIXELS: Final = 200_000_000
 #: Sides shorter than this are worth a warning: a generator works at 256 pixels or more.
 SMALL_SIDE: Final = 32
+
+#: Files up to this size are read into memory once; a few dozen may wait there at a time.
+KEPT_BYTES: Final = 16 << 20
 
 _BIG_PIXELS: Final = 32_000_000
 _CHUNK: Final = 1 << 20
@@ -143,19 +157,65 @@ def check_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> CheckedPict
     Raises BadImage with a plain reason when it cannot be used; a picture of more than
     `max_pixels` is refused from its header alone, without decoding.
     """
+    return examine_picture(path, max_pixels).picture
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedPicture:
+    """A checked picture with what was learned on the way.
+
+    `data`: the file's bytes, None when they are more than `KEPT_BYTES`; hash, pixels and facts
+    are of the very same bytes then, also while another program writes the file.
+    """
+
+    picture: CheckedPicture
+    facts: PictureFacts
+    data: bytes | None
+
+
+def examine_picture(
+    path: Path | str, max_pixels: int = MAX_PIXELS, data: bytes | None = None
+) -> ExaminedPicture:
+    """`check_picture`, and measurements of its pixels, reading the file once.
+
+    `data`: the bytes of a picture that is no file of its own; `path` then only names it.
+    """
     path = Path(path)
+    if data is None:
+        data = _read_small(path)
     notes: list[str] = []
-    with _opened(path, max_pixels) as image:
+    with _opened(path, max_pixels, data) as image:
         notes += _count_pages(image)
         with _decoding(path, image):
             mode = image.mode
             width, height = _upright_size(image)
             if mode in _DEEP:
-                notes.append(_flatten(image)[1])
+                flat, note = _flatten(image)
+                notes.append(note)
+                facts = measure(Image.fromarray(flat))
+            else:
+                small = image if mode in ("RGB", "L") else _to_rgb(image)
+                turn = _TURNS.get(_orientation(image)) if small is image else None
+                facts = measure(small, turn)
     if min(width, height) < SMALL_SIDE:
         notes.append(f"it is only {width}×{height} pixels")
-    digest, size = _hash_file(path)
-    return CheckedPicture(digest, width, height, mode, size, tuple(notes))
+    if data is not None:
+        digest, size = hashlib.sha256(data).hexdigest(), len(data)
+    else:
+        digest, size = _hash_file(path)
+    return ExaminedPicture(
+        CheckedPicture(digest, width, height, mode, size, tuple(notes)), facts, data
+    )
+
+
+def _read_small(path: Path) -> bytes | None:
+    read_head(path)  # refuses what is no regular file
+    try:
+        with path.open("rb") as file:
+            data = file.read(KEPT_BYTES + 1)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return data if len(data) <= KEPT_BYTES else None
 
 
 def load_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -185,16 +245,20 @@ def make_thumbnail(path: Path | str, size: int, max_pixels: int = MAX_PIXELS) ->
 
 
 @contextlib.contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+def _opened(
+    path: Path, max_pixels: int, data: bytes | None = None
+) -> Iterator[ImageFile.ImageFile]:
     """The picture with its header read and its size found bearable."""
-    head = read_head(path)
+    head = read_head(path) if data is None else data[:HEAD_BYTES]
+    if data is not None and not data:
+        raise refuse(path, "the file is empty")
     form = sniff_format(path, head)
     if form is None:
         raise refuse(path, describe_foreign(path, head), "Save it as PNG or JPEG.")
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet)
         try:
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(path.open("rb") if data is None else io.BytesIO(data))
             image = stack.enter_context(_READERS[form](file, str(path)))
         except Exception as error:
             raise _explain(path, form, error) from error

@@ -124,16 +124,26 @@ def add_label(db: Database, name: str) -> int:
         return int(db.value("SELECT id FROM label WHERE name = ?", [name]))
 
 
-def add_images(db: Database, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows of the image table (all columns but id and imported_at) in one transaction."""
+def add_images(db: Database, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert rows of the image table (without id and imported_at) in one transaction; their ids."""
     now = utc_now()
     with db.atomic():
         forget_structure(db)
-        for row in rows:
-            db.insert("image", {**row, "imported_at": now})
+        ids = [db.insert("image", {**row, "imported_at": now}) for row in rows]
         db.execute_many(
             "DELETE FROM import_problem WHERE path = ?",
             [(row["original_path"],) for row in rows],
+        )
+    return ids
+
+
+def join_groups(db: Database, groups: Mapping[str, Sequence[int]]) -> None:
+    """Put images into groups by name, outside of the journal, as imports do."""
+    for name, image_ids in groups.items():
+        db.execute("INSERT INTO image_group(name) VALUES (?) ON CONFLICT DO NOTHING", [name])
+        group_id = db.value("SELECT id FROM image_group WHERE name = ?", [name])
+        db.execute_many(
+            "UPDATE image SET group_id = ? WHERE id = ?", [(group_id, i) for i in image_ids]
         )
 
 

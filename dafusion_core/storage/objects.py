@@ -2,6 +2,7 @@
 
 NAME.files/objects/ab/ab12….png   named by SHA-256, never changed after being put there
 NAME.files/scratch/job-7/         what a worker is making now; emptied when nobody owns it
+NAME.files/kept/job-7/            what lets a stopped job go on; removed when it has succeeded
 NAME.files/logs/                  worker logs
 """
 
@@ -12,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dafusion_core.domain.errors import translate_os_error
@@ -52,6 +54,14 @@ class ObjectStore:
         folder = self.root / "scratch" / f"job-{job_id}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def kept(self, job_id: int) -> Path:
+        """The folder, not made here, of what lets a stopped job go on."""
+        return self.root / "kept" / f"job-{job_id}"
+
+    def forget_kept(self, job_id: int) -> None:
+        """Remove it."""
+        shutil.rmtree(self.kept(job_id), ignore_errors=True)
 
     def adopt(self, path: Path) -> tuple[str, str]:
         """Move a finished file in; return (relative path, sha256). `path` is gone afterwards.
@@ -96,6 +106,42 @@ class ObjectStore:
             temporary.unlink(missing_ok=True)
             raise
         return self._relative(target)
+
+    def put(self, data: bytes, digest: str, suffix: str) -> str:
+        """Write bytes whose SHA-256 is known; return their relative path. See `flush`."""
+        target = self._target(digest, suffix)
+        try:
+            if target.stat().st_size == len(data) and target.read_bytes() == data:
+                return self._relative(target)
+        except FileNotFoundError:
+            pass
+        # One writer at a time has the project, so the name needs no random part.
+        temporary = target.with_name(f"{target.name}.tmp")
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return self._relative(target)
+
+    def flush(self, relatives: Collection[str]) -> None:
+        """Make files that were `put` safe on the disk, several at once: a disk is at its fastest
+        when it has more than one wish to fulfil."""
+
+        def sync(path: Path) -> None:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+        paths = [self.path(relative) for relative in relatives]
+        if os.name == "nt":
+            return  # Windows flushes only handles opened for writing; NTFS journals the names
+        with ThreadPoolExecutor(8, "flush") as pool:
+            list(pool.map(sync, paths))
+            list(pool.map(_flush_folder, {path.parent for path in paths}))
 
     def _target(self, digest: str, suffix: str) -> Path:
         folder = self.objects / digest[:2]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dafusion_core.datasets import importing
+from dafusion_core.datasets.facts import PictureFacts
 from dafusion_core.datasets.importing import ExistingImage, ImportReport, NewImage, import_folder
 from dafusion_core.domain.errors import DiskFull, UserError
 from tests.unit.pictures import make_class_folder, noise, save
@@ -53,6 +54,13 @@ class MemoryStore:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         self.adopted.append(path)
         return f"objects/{sha256[:2]}/{sha256[2:]}{path.suffix.lower()}"
+
+    def adopt_data(self, data: bytes, sha256: str, suffix: str) -> str:
+        return self.adopt_file(Path(f"{len(data)} bytes{suffix}"), sha256)
+
+    def find_synthetic(self, sha256: str, facts: PictureFacts, path: str) -> str:
+        self._check()
+        return ""
 
     def add_images(self, rows: Sequence[NewImage]) -> None:
         self._check()
@@ -119,7 +127,7 @@ def test_known_files_are_not_read_again(
 ) -> None:
     root = make_class_folder(tmp_path, {"oak": 3, "ash": 3})
     import_folder(store, root)
-    monkeypatch.setattr(importing, "check_picture", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(importing, "examine_picture", lambda *_: pytest.fail("read again"))
     assert import_folder(store, root).skipped_known == 6
 
 

@@ -31,6 +31,10 @@ CREATE TABLE picture_fact (
   fingerprint TEXT NOT NULL,
   sharpness REAL NOT NULL, brightness REAL NOT NULL, contrast REAL NOT NULL
 );
+CREATE TABLE synthetic_fact (
+  synthetic_id INTEGER PRIMARY KEY REFERENCES synthetic_image(id) ON DELETE CASCADE,
+  fingerprint TEXT NOT NULL
+);
 CREATE TABLE dismissed_finding (key TEXT PRIMARY KEY) WITHOUT ROWID;
 
 -- One row per command, and one per row that it changed: what its columns were and became (NULL:

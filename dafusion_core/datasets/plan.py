@@ -1,0 +1,113 @@
+"""What an importer found, before anything is imported: pictures and all that is said of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dafusion_core.domain.records import ImportProblem, Part
+from dafusion_core.domain.regions import RegionKind
+
+__all__ = ["Entry", "ImportPlan", "PlannedRegion", "shorten_problems"]
+
+#: Problems of one kind that are listed one by one; the others are counted.
+LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRegion:
+    """A region as a source states it; `label` "" means that of the image."""
+
+    kind: RegionKind
+    data: Mapping[str, Any]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture to import.
+
+    `path`: the file; `origin`: where it comes from, as the project remembers it (the path, or a
+    place inside a container such as "train.parquet#12"); `label`: "" for none; `fetch` reads the
+    bytes of a picture that is no file of its own.
+    """
+
+    path: str
+    label: str
+    origin: str = ""
+    part: Part | None = None
+    group: str = ""
+    note: str = ""
+    is_unsure: bool = False
+    regions: tuple[PlannedRegion, ...] = ()
+    fetch: Callable[[], bytes] | None = None
+
+    @property
+    def source(self) -> str:
+        """`origin`, or the path where that is the origin."""
+        return self.origin or self.path
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What would be imported and what would be left out, and why.
+
+    `form` names the importer; `entries` are in a fixed order, contents not yet checked; `labels`
+    are classes that the source lists in an order of its own (also empty ones); `problems` are
+    files and rows that will be left out, `warnings` sentences about the whole.
+    """
+
+    form: str
+    root: Path
+    entries: tuple[Entry, ...]
+    problems: tuple[ImportProblem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def per_label(self) -> dict[str, int]:
+        """Class → pictures, "" for those without a class; in the order of first appearance."""
+        counts = dict.fromkeys(self.labels, 0)
+        counts.update(Counter(entry.label for entry in self.entries))
+        return {label: counts[label] for label in dict.fromkeys((*self.labels, *counts))}
+
+    @property
+    def per_part(self) -> dict[str, int]:
+        """Part of the split → pictures, of those that have one."""
+        return dict(Counter(entry.part.value for entry in self.entries if entry.part))
+
+    @property
+    def sentence(self) -> str:
+        """What an import would do, in words."""
+        count, classes = len(self.entries), sum(1 for label in self.per_label if label)
+        text = (
+            f"{count:,} picture{'' if count == 1 else 's'} in "
+            f"{classes:,} class{'' if classes == 1 else 'es'}"
+        )
+        if without := self.per_label.get("", 0):
+            text += f", {without:,} without a class"
+        if regions := sum(len(entry.regions) for entry in self.entries):
+            text += f", with {regions:,} region{'' if regions == 1 else 's'}"
+        refused = sum(problem.is_refused for problem in self.problems)
+        return text + (f"; {refused:,} left out." if refused else ".")
+
+
+def shorten_problems(problems: list[ImportProblem]) -> tuple[ImportProblem, ...]:
+    """The problems, with those beyond `LISTED` of one reason counted in a last one."""
+    seen: Counter[str] = Counter()
+    kept, last = [], dict[str, ImportProblem]()
+    for problem in problems:
+        seen[problem.reason] += 1
+        if seen[problem.reason] <= LISTED:
+            kept.append(problem)
+        else:
+            last[problem.reason] = problem
+    for reason, problem in last.items():
+        more = seen[reason] - LISTED
+        kept.append(ImportProblem(f"… {more:,} more, up to {problem.path}", reason,
+                                  problem.is_refused))  # fmt: skip
+    return tuple(kept)
