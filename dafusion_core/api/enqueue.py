@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Concept, ImageRecord, Part
 from dafusion_core.domain.specs import (
     AnySpec,
+    CheckSpec,
     ErasureSpec,
     EvaluationSpec,
     GenerationPlan,
@@ -20,7 +21,9 @@ from dafusion_core.domain.specs import (
 from dafusion_core.storage.concepts import all_concepts
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import find_images
-from dafusion_core.storage.jobs import NewUnit, add_job, get_job
+from dafusion_core.storage.jobs import NewUnit, add_job, get_job, get_units
+
+_CHECKED = 64  # synthetic images per unit of a check
 
 
 def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
@@ -32,8 +35,14 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
     match spec:
         case ErasureSpec():
             names = ", ".join(spec.concepts)
-            title = f"Erase {names} ({spec.method.upper()})"
+            each = ", one model each" if spec.per_concept else ""
+            title = f"Erase {names} ({spec.method.upper()}{each})"
             kind, units, needs = "erase", [NewUnit("model", spec.seed)], {}
+            if spec.per_concept:
+                units = [
+                    NewUnit(name, derive_seed(spec.seed, "erase", name), {"concept": name})
+                    for name in spec.concepts
+                ]
         case InversionSpec():
             concepts = all_concepts(db)
             title = f"Learn {_count(len(concepts), 'class', 'classes')} from pictures"
@@ -41,13 +50,25 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
                 NewUnit(str(c.id), derive_seed(spec.seed, "invert", c.name), {"concept_id": c.id})
                 for c in concepts
             ]
-            kind, needs = "invert", {"erase": spec.erasure_job}
+            kind, needs = "invert", {"erase": spec.erasure_job, "invert": spec.extend_job}
         case GenerationPlan():
             images = find_images(db, split_id=spec.split_id, part=Part.TRAIN)
-            units = generation_units(spec, images, all_concepts(db))
+            units = generation_units(
+                spec, images, all_concepts(db), by_concept=_has_weights_per_concept(db, spec)
+            )
             title = f"Generate {_count(len(units), 'image', 'images')}"
             kind = "generate"
             needs = {"erase": spec.erasure_job, "invert": spec.inversion_job}
+        case CheckSpec():
+            made = [unit.id for unit in get_units(db, spec.generation_job)]
+            units = [
+                NewUnit(
+                    str(start // _CHECKED), spec.seed, {"units": made[start : start + _CHECKED]}
+                )
+                for start in range(0, len(made), _CHECKED)
+            ]
+            title = f"Check {_count(len(made), 'image', 'images')}"
+            kind, needs = "check", {"generate": spec.generation_job}
         case TrainingSpec():
             units = [
                 NewUnit(
@@ -74,7 +95,9 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
 def _needs(spec: AnySpec) -> list[int]:
     match spec:
         case InversionSpec():
-            needs = [spec.erasure_job]
+            needs = [spec.erasure_job, spec.extend_job]
+        case CheckSpec():
+            needs = [spec.generation_job]
         case GenerationPlan():
             needs = [spec.erasure_job, spec.inversion_job]
         case TrainingSpec():
@@ -93,12 +116,25 @@ def _require(db: Database, job_id: int | None, kind: str) -> None:
         )
 
 
+def _has_weights_per_concept(db: Database, plan: GenerationPlan) -> bool:
+    """True when each concept is drawn with weights of its own: batches must not mix concepts."""
+    if plan.erasure_job is not None and get_job(db, plan.erasure_job).spec.get("per_concept"):
+        return True
+    if plan.inversion_job is None:
+        return False
+    return bool(get_job(db, plan.inversion_job).spec.get("adaptation", "embedding") != "embedding")
+
+
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
 def generation_units(
-    plan: GenerationPlan, images: Sequence[ImageRecord], concepts: Sequence[Concept]
+    plan: GenerationPlan,
+    images: Sequence[ImageRecord],
+    concepts: Sequence[Concept],
+    *,
+    by_concept: bool = False,
 ) -> list[NewUnit]:
     """Every synthetic image of a plan, in the order they are made.
 
@@ -106,10 +142,11 @@ def generation_units(
     the last digits of a picture can depend on what else is in its batch: a resumed run computes
     the same batches and so the same pixels. All of a batch have one t0 (they take the same
     number of steps); batches of different t0 alternate, so that every column of the grid fills
-    from the start.
+    from the start. `by_concept`: all of a batch also have one concept, and concepts follow each
+    other, because changing the network's weights takes time.
     """
     concept_of = {concept.label_id: concept.id for concept in concepts}
-    by_t0: dict[float, list[NewUnit]] = {}
+    alike: dict[int, dict[float, list[NewUnit]]] = {}
     for variant in range(plan.variants):
         for image in images:
             for t0 in _draw_t0(plan, image, variant):
@@ -123,23 +160,26 @@ def generation_units(
                         "variant": variant,
                     },
                 )
-                by_t0.setdefault(t0, []).append(unit)
-    size = plan.batch_size
-    columns = [
-        [units[start : start + size] for start in range(0, len(units), size)]
-        for _t0, units in sorted(by_t0.items())
-    ]
+                together = concept_of[image.label_id] if by_concept else 0
+                alike.setdefault(together, {}).setdefault(t0, []).append(unit)
     ordered: list[NewUnit] = []
     batch = 0
-    for row in zip_longest(*columns):
-        for units in row:
-            if units is None:
-                continue
+    for by_t0 in alike.values():
+        for units in _alternating([by_t0[t0] for t0 in sorted(by_t0)], plan.batch_size):
             for unit in units:
                 unit.payload["batch"] = batch
             ordered.extend(units)
             batch += 1
     return ordered
+
+
+def _alternating(columns: Sequence[list[NewUnit]], size: int) -> Iterator[list[NewUnit]]:
+    """Batches of at most `size` of each column in turn."""
+    batches = [
+        [units[start : start + size] for start in range(0, len(units), size)] for units in columns
+    ]
+    for row in zip_longest(*batches):
+        yield from (units for units in row if units is not None)
 
 
 def _draw_t0(plan: GenerationPlan, image: ImageRecord, variant: int) -> Sequence[float]:

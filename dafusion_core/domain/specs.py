@@ -20,6 +20,10 @@ from dafusion_core.domain.errors import UserError
 SPEC_VERSION = 1
 
 Scheduler = Literal["pndm", "ddim", "dpmsolver++", "euler", "unipc"]
+Protocol = Literal["paper", "probe", "finetune"]
+Augmentation = Literal["none", "standard", "aerial", "randaugment", "standard+randaugment"]
+BatchMix = Literal["none", "cutmix", "mixup"]
+Mixing = Literal["own", "concatenate", "global", "only"]
 TrainParameters = Literal["x", "x-strict", "u", "selfattn", "full"]
 Adaptation = Literal["embedding", "lora", "embedding+lora"]
 Aspect = Literal["stretch", "pad", "crop"]
@@ -297,37 +301,63 @@ class CheckSpec(Spec):
 class Arm(Plain):
     """One way of training that is compared with others.
 
-    `alpha`: probability that a drawn real image is replaced by one of its own synthetic images
-    (§1.6), 0 for none. `generation_job`: where those come from.
+    `generation_job`: where synthetic images come from. `mixing` says how they take part (§1.6):
+    "own": a drawn real image is replaced, with probability `alpha`, by one of its own (the
+    paper's); "global": by one of the whole pool, with that one's label; "concatenate": real and
+    synthetic images are one list; "only": no real image is seen.
+    `augmentation` and `batch_mix` (CutMix, MixUp) come on top. `only_kept` leaves out what nobody
+    decided on, whatever the training allows; `t0_set` and `variants` take only a part of the
+    generation (none given: all of it), for ablations without generating again.
     """
 
     name: str
-    augmentation: Literal["none", "standard", "randaugment"] = "standard"
+    augmentation: Augmentation = "standard"
     alpha: float = 0.0
     generation_job: int | None = None
+    mixing: Mixing = "own"
+    batch_mix: BatchMix = "none"
+    only_kept: bool = False
+    t0_set: tuple[float, ...] = ()
+    variants: int | None = None
 
     def __post_init__(self) -> None:
+        _check(bool(self.name.strip()), "An arm needs a name.")
         _check(0 <= self.alpha <= 1, f"alpha = {self.alpha} is outside 0–1.")
         _check(
-            self.alpha == 0 or self.generation_job is not None,
+            not self.uses_synthetics or self.generation_job is not None,
             f"Arm “{self.name}” mixes in synthetic images but names no generation.",
         )
+        _check(
+            self.variants is None or self.variants > 0,
+            f"Arm “{self.name}” takes {self.variants} variants of each image.",
+            "Use 1 or more, or leave it out to take all.",
+        )
+
+    @property
+    def uses_synthetics(self) -> bool:
+        """True when synthetic images take part."""
+        return self.mixing in ("concatenate", "only") or self.alpha > 0
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpec(Spec):
     """Fit a classifier once per arm and seed on the same split (§1.7).
 
-    protocol "paper": frozen backbone with BatchNorm in train mode, linear head, Adam;
-    "finetune": all weights, SGD with momentum and cosine. `weights` "" = from scratch, or a
-    path to a state dict, or "imagenet" (local cache only).
+    protocol "paper": frozen backbone with BatchNorm in train mode, linear head, Adam; "probe":
+    frozen with BatchNorm too, so that features are computed once per picture (`views` augmented
+    versions of each), linear head, Adam; "finetune": all weights, SGD with momentum and cosine.
+    `backbone`: a torchvision name, or "timm/NAME". `weights` "" = from scratch, or a path to a
+    state dict, or "imagenet" (local cache only). `normalisation` "auto": the paper's 0.5 in its
+    protocol, else what the weights were made with.
+    `patience`: stop when validation has not improved for so many epochs, and take the best of
+    them; None: all epochs, and the last one counts.
     `use_undecided`: also train on synthetic images nobody has looked at.
     """
 
     split_id: int
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
-    protocol: Literal["paper", "finetune"] = "paper"
+    protocol: Protocol = "paper"
     backbone: str = "resnet50"
     weights: str = ""
     resolution: int = 256
@@ -336,11 +366,28 @@ class TrainingSpec(Spec):
     batch_size: int = 32
     learning_rate: float = 1e-4
     use_undecided: bool = True
+    normalisation: Literal["auto", "half", "imagenet"] = "auto"
+    label_smoothing: float = 0.0
+    patience: int | None = None
+    views: int = 8
 
     def __post_init__(self) -> None:
         _check(bool(self.arms) and bool(self.seeds), "Training needs an arm and a seed.")
         names = [arm.name for arm in self.arms]
         _check(len(set(names)) == len(names), "Two arms have the same name.")
+        _check(
+            min(self.epochs, self.iterations_per_epoch, self.resolution, self.views) > 0,
+            "Epochs, steps per epoch, size and views must be 1 or more.",
+        )
+        _check(0 <= self.label_smoothing < 1, "Label smoothing must be from 0 to below 1.")
+        _check(self.patience is None or self.patience > 0, "Patience must be 1 epoch or more.")
+        mixed = [arm.name for arm in self.arms if arm.batch_mix != "none"]
+        _check(
+            self.protocol != "probe" or not mixed,
+            f"Arm “{mixed[0] if mixed else ''}” mixes pictures within a batch, but the probe "
+            "computes the features of each picture once.",
+            "Use the protocol paper or finetune for CutMix and MixUp.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,123 @@
-"""Classifiers: torchvision networks, their first weights, and what trains in each protocol."""
+"""Classifiers: torchvision and timm networks, their first weights, and what they were made with."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.errors import EnvironmentProblem, UserError, translate_os_error
+from dafusion_core.engine.augment import HALF, IMAGENET, Normalisation
 
-__all__ = ["build_classifier", "head_of"]
+__all__ = [
+    "TIMM",
+    "build_classifier",
+    "choose_normalisation",
+    "download_weights",
+    "head_of",
+    "list_backbones",
+    "weights_file",
+]
+
+TIMM = "timm/"
+
+
+def list_backbones() -> list[str]:
+    """Names of torchvision's image classifiers, and of timm's where it is installed."""
+    names = list(torchvision.models.list_models(module=torchvision.models))
+    if importlib.util.find_spec("timm") is not None:
+        timm: Any = importlib.import_module("timm")
+        names += [TIMM + name for name in timm.list_models()]
+    return names
+
+
+def weights_file(backbone: str) -> Path:
+    """Where torchvision's ImageNet weights of a network are kept on this computer, once there."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_enum_weights(backbone).url).name
+
+
+def download_weights(
+    backbone: str,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    url: str | None = None,
+) -> Path:
+    """Fetch torchvision's ImageNet weights of a network, because somebody asked for it.
+
+    `on_progress(done, total)` in bytes; what it raises stops the download, and nothing is left.
+    The file name ends in the first digits of its SHA-256, which is checked. Returns the path.
+    Raises UserError for networks without such weights, EnvironmentProblem when it fails.
+    """
+    path = weights_file(backbone)
+    if path.is_file():
+        return path
+    url = url or _enum_weights(backbone).url
+    partial = path.with_name(path.name + ".part")
+    digest = hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=30) as source, partial.open("wb") as target:
+            total = int(source.headers.get("Content-Length") or 0)
+            done = 0
+            while chunk := source.read(1 << 20):
+                target.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                on_progress(done, total)
+        expected = path.stem.rpartition("-")[2]
+        if not digest.hexdigest().startswith(expected):
+            raise EnvironmentProblem(
+                f"The weights that came from {url} are damaged (their hash is wrong).",
+                "Nothing was kept. Try again.",
+            )
+        os.replace(partial, path)
+    except urllib.error.URLError as error:
+        raise EnvironmentProblem(
+            f"The weights could not be fetched from {url}: {error.reason}.",
+            f"Check the connection, or put {path.name} into {path.parent} yourself.",
+        ) from error
+    except OSError as error:
+        raise translate_os_error(error, "downloading weights") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def choose_normalisation(choice: str, protocol: str, weights: str) -> Normalisation:
+    """How pictures are normalised: as asked, the paper's way, or as the weights were made with.
+
+    `choice` and `protocol` are those of the spec. Files that this program wrote say it in their
+    metadata; the ImageNet weights are known; for anything else 0.5 is assumed.
+    """
+    if choice == "imagenet":
+        return IMAGENET
+    if choice == "half" or protocol == "paper":
+        return HALF
+    if weights == "imagenet":
+        return IMAGENET
+    path = Path(weights).expanduser()
+    if weights and path.suffix.lower() == ".safetensors" and path.is_file():
+        try:
+            with safe_open(str(path), framework="pt") as stream:
+                found = stream.metadata() or {}
+            return Normalisation(
+                tuple(json.loads(found["mean"])),
+                tuple(json.loads(found["std"])),
+            )
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+            return HALF
+    return HALF
 
 
 def _enum_weights(backbone: str) -> Any:
@@ -32,13 +137,13 @@ def _enum_weights(backbone: str) -> Any:
 
 def _read_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
     if weights == "imagenet":
-        name = Path(_enum_weights(backbone).url).name
-        path = Path(torch.hub.get_dir()) / "checkpoints" / name
+        path = weights_file(backbone)
         if not path.is_file():
             raise UserError(
                 f"The ImageNet weights of {backbone} have not been downloaded to this computer.",
-                f"Put {name} into {path.parent}, choose a weights file, or train from scratch. "
-                "The network is never used unasked.",
+                f"Fetch them with `dafusion backbones --download {backbone}`, put {path.name} into "
+                f"{path.parent}, choose a weights file, or train from scratch. The network is "
+                "never used unasked.",
             )
     else:
         path = Path(weights).expanduser()
@@ -87,24 +192,43 @@ def head_of(network: torch.nn.Module) -> tuple[str, torch.nn.Linear]:
     return linear[-1]
 
 
+def _make_network(backbone: str) -> torch.nn.Module:
+    if backbone.startswith(TIMM):
+        if importlib.util.find_spec("timm") is None:
+            raise UserError(
+                f"“{backbone}” needs the library timm, which is not installed.",
+                "Install it with `pip install timm`, or choose a network of torchvision.",
+            )
+        timm: Any = importlib.import_module("timm")
+        name = backbone.removeprefix(TIMM)
+        if not timm.is_model(name):
+            raise UserError(
+                f"“{name}” is not a network of timm.", "`dafusion backbones` lists them."
+            )
+        made: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=2)
+        return made
+    if backbone not in torchvision.models.list_models(module=torchvision.models):
+        raise UserError(
+            f"“{backbone}” is not an image classifier of torchvision.",
+            "Use, for example, resnet18 or resnet50; `dafusion backbones` lists them.",
+        )
+    options = {"aux_logits": False} if backbone in ("googlenet", "inception_v3") else {}
+    network: torch.nn.Module = torchvision.models.get_model(backbone, weights=None, **options)
+    return network
+
+
 def build_classifier(
     backbone: str, labels: int, weights: str = "", seed: int = 0
 ) -> torch.nn.Module:
-    """A torchvision network with a new linear head for `labels` classes.
+    """A torchvision or timm network with a new linear head for `labels` classes.
 
     All random values follow from `seed` alone, so that the arms of one seed start alike.
     `weights`: "" random, "imagenet" from the local cache, or a path to a state dict; its head is
     not used. Raises UserError for unknown networks and files that do not fit.
     """
-    if backbone not in torchvision.models.list_models(module=torchvision.models):
-        raise UserError(
-            f"“{backbone}” is not an image classifier of torchvision.",
-            "Use, for example, resnet18 or resnet50.",
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        options = {"aux_logits": False} if backbone in ("googlenet", "inception_v3") else {}
-        network: torch.nn.Module = torchvision.models.get_model(backbone, weights=None, **options)
+        network = _make_network(backbone)
         name, old = head_of(network)
         head = torch.nn.Linear(old.in_features, labels)
     if weights:

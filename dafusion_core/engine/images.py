@@ -13,18 +13,27 @@ import torch
 from PIL import Image
 
 from dafusion_core.datasets.pictures import load_rgb
+from dafusion_core.domain.specs import Aspect
+from dafusion_core.engine.frames import Frame
 
 __all__ = [
     "contact_sheet",
     "load_pixels",
+    "load_source",
+    "picture_to_pixels",
     "pixels_to_picture",
     "pixels_to_unit",
-    "resize_back",
     "save_png",
 ]
 
 BILINEAR = Image.Resampling.BILINEAR
 BICUBIC = Image.Resampling.BICUBIC
+
+
+def picture_to_pixels(picture: Image.Image) -> torch.Tensor:
+    """An RGB picture as [3, H, W] in -1…1."""
+    values = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
+    return values / 255.0 * 2.0 - 1.0
 
 
 def load_pixels(
@@ -33,14 +42,20 @@ def load_pixels(
     """Read a picture for the model: ([3, resolution, resolution] in -1…1, (width, height)).
 
     The picture is stretched to a square and its aspect ratio ignored, as the paper's code does
-    (§1.5); `resize_back` undoes that. Raises BadImage when it cannot be read.
+    (§1.5). Raises BadImage when it cannot be read.
     """
     picture = load_rgb(path)
-    size = picture.size
-    if size != (resolution, resolution):
-        picture = picture.resize((resolution, resolution), resample)
-    values = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
-    return values / 255.0 * 2.0 - 1.0, size
+    return picture_to_pixels(Frame(picture.size, resolution).place(picture, resample)), picture.size
+
+
+def load_source(path: Path, resolution: int, aspect: Aspect) -> tuple[torch.Tensor, Frame]:
+    """Read a picture to edit: ([3, resolution, resolution] in -1…1, the way back to its shape).
+
+    Raises BadImage when it cannot be read.
+    """
+    picture = load_rgb(path)
+    frame = Frame(picture.size, resolution, aspect)
+    return picture_to_pixels(frame.place(picture)), frame
 
 
 def pixels_to_unit(pixels: torch.Tensor) -> torch.Tensor:
@@ -57,11 +72,6 @@ def pixels_to_picture(pixels: torch.Tensor) -> Image.Image:
         raise ValueError("the decoded picture holds values that are not numbers")
     unit = pixels_to_unit(pixels).permute(1, 2, 0).cpu().numpy()
     return Image.fromarray((unit * 255).round().astype(np.uint8))
-
-
-def resize_back(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Back to the (width, height) of the source, bilinear."""
-    return picture if picture.size == size else picture.resize(size, BILINEAR)
 
 
 def save_png(picture: Image.Image, path: Path) -> Path:

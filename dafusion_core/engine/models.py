@@ -16,8 +16,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.specs import ModelSource
-from dafusion_core.engine import differences, single_file, sources, tokens
+from dafusion_core.domain.specs import Memory, ModelSource
+from dafusion_core.engine import differences, footprint, lowrank, single_file, sources, tokens
 from dafusion_core.engine.devices import choose_dtype, guard, memory_format
 
 __all__ = ["DiffusionModel", "PipelineCache", "load_model", "shared_cache"]
@@ -232,7 +232,7 @@ class PipelineCache:
     def __init__(self) -> None:
         self._base_key: tuple[str, ...] = ()
         self._base: DiffusionModel | None = None
-        self._erasure_key = ""
+        self._patch_key = ("", "")
         self._originals: dict[str, torch.Tensor] = {}
         self._token_key: tuple[str, ...] = ()
         self._with_tokens: DiffusionModel | None = None
@@ -250,15 +250,20 @@ class PipelineCache:
         device: torch.device,
         dtype: torch.dtype | None = None,
         erasure: Path | None = None,
+        adapter: Path | None = None,
         embeddings: tuple[Path, ...] = (),
+        memory: Memory = "normal",
+        is_compiled: bool = False,
     ) -> DiffusionModel:
         """The model of `source`, with a difference file patched in and embeddings added.
 
-        Raises UserError when a file does not belong to this base model.
+        `adapter`: low-rank changes, added to what the erasure left. `memory`: see
+        `footprint.save_memory`. `is_compiled`: the U-Net goes through torch.compile. Raises
+        UserError when a file does not belong to this base model.
         """
         dtype = dtype or choose_dtype(device)
-        base = self._get_base(source, device, dtype)
-        self._patch(base, erasure)
+        base = self._get_base(source, device, dtype, memory, is_compiled)
+        self._patch(base, erasure, adapter)
         key = tuple(sources.file_hash(path) for path in embeddings)
         if not embeddings:
             return base
@@ -269,31 +274,46 @@ class PipelineCache:
         return self._with_tokens
 
     def _get_base(
-        self, source: ModelSource, device: torch.device, dtype: torch.dtype
+        self,
+        source: ModelSource,
+        device: torch.device,
+        dtype: torch.dtype,
+        memory: Memory,
+        is_compiled: bool,
     ) -> DiffusionModel:
         files = sources.locate(source)
         if not files.is_single_file:
             sources.check_folder(files.path)
         settings = sources.hash_settings(files)
-        key = (sources.hash_weights(files), settings, str(files.path), str(device), str(dtype))
+        identity = (sources.hash_weights(files), settings, str(files.path))
+        key = (*identity, str(device), str(dtype), memory, str(is_compiled))
         if self._base is None or key != self._base_key:
             self.clear()
             self._base = load_model(source, device, dtype)
+            footprint.save_memory(self._base, memory)
+            if is_compiled:
+                # In place, so that parameters keep their names and can still be patched.
+                self._base.unet.compile()
             self._base_key = key
         return self._base
 
-    def _patch(self, base: DiffusionModel, erasure: Path | None) -> None:
-        wanted = sources.file_hash(erasure) if erasure is not None else ""
-        if wanted == self._erasure_key:
+    def _patch(self, base: DiffusionModel, erasure: Path | None, adapter: Path | None) -> None:
+        wanted = tuple(
+            sources.file_hash(path) if path is not None else "" for path in (erasure, adapter)
+        )
+        if wanted == self._patch_key:
             return
+        changed = differences.read(erasure, base) if erasure is not None else {}
+        deltas = lowrank.read_deltas(adapter, base) if adapter is not None else {}
         if self._originals:
             differences.put(base.unet, self._originals)
-            self._originals, self._erasure_key = {}, ""
-        if erasure is not None:
-            changed = differences.read(erasure, base)
-            self._originals = differences.take(base.unet, changed.keys())
-            differences.put(base.unet, changed)
-            self._erasure_key = wanted
+            self._originals, self._patch_key = {}, ("", "")
+        self._originals = differences.take(base.unet, {*changed, *deltas})
+        differences.put(base.unet, changed)
+        for name, delta in deltas.items():
+            before = changed[name] if name in changed else self._originals[name]
+            differences.put(base.unet, {name: before.float() + delta})
+        self._patch_key = (wanted[0], wanted[1])
 
 
 _shared = PipelineCache()

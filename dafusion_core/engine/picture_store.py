@@ -15,10 +15,16 @@ __all__ = ["PictureStore"]
 
 
 class PictureStore:
-    """Pictures [3, side, side], uint8, stretched to a square, each decoded once if it fits."""
+    """Pictures [3, side, side], uint8, stretched to a square, each decoded once if it fits.
 
-    def __init__(self, side: int, budget_bytes: int = 2 << 30) -> None:
+    They are kept on `device`, so that a batch need not travel there.
+    """
+
+    def __init__(
+        self, side: int, budget_bytes: int = 2 << 30, device: torch.device | None = None
+    ) -> None:
         self._side = side
+        self._device = device or torch.device("cpu")
         self._left = budget_bytes
         self._kept: dict[Path, torch.Tensor] = {}
 
@@ -30,7 +36,7 @@ class PictureStore:
         picture = load_rgb(path)
         if picture.size != (self._side, self._side):
             picture = picture.resize((self._side, self._side), Image.Resampling.BILINEAR)
-        values = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+        values = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().to(self._device)
         if values.nbytes <= self._left:
             self._left -= values.nbytes
             self._kept[path] = values

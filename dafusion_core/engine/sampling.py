@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 OnStep = Callable[[int, int], None]
+AfterStep = Callable[[int, torch.Tensor], torch.Tensor]
 
 _KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
@@ -132,11 +133,13 @@ def denoise(
     guidance: float,
     generators: list[torch.Generator] | None = None,
     on_step: OnStep | None = None,
+    after_step: AfterStep | None = None,
 ) -> torch.Tensor:
     """Run `timesteps` of the reverse process on latents [n, c, h, w].
 
     `text`, `negative`: [n, length, d]. Guidance is used when it is above 1 and `negative` is
-    given. `on_step(i, count)` is called before each step and may raise to stop.
+    given. `on_step(i, count)` is called before each step and may raise to stop;
+    `after_step(i, latents)` returns what to go on with after step i.
     """
     accepted = set(inspect.signature(scheduler.step).parameters)
     extra: dict[str, Any] = {}
@@ -154,6 +157,8 @@ def denoise(
             without, with_text = predicted.chunk(2)
             predicted = without + guidance * (with_text - without)
         latents = scheduler.step(predicted, t, latents, **extra, return_dict=False)[0]
+        if after_step is not None:
+            latents = after_step(i, latents)
     return latents
 
 

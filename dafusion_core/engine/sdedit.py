@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
 from dafusion_core.engine import sampling
 from dafusion_core.engine.models import DiffusionModel
 
-__all__ = ["Posterior", "PosteriorCache", "Request", "SDEdit", "encode_posterior", "executed_steps"]
+__all__ = ["Posterior", "Recent", "Request", "SDEdit", "encode_posterior", "executed_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,18 @@ def encode_posterior(model: DiffusionModel, pixels: torch.Tensor) -> Posterior:
     return Posterior(found.mean, found.std)
 
 
-class PosteriorCache:
-    """Posteriors of the sources used last, by image id."""
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """What was made last, by image id: encoded sources, of which only so many are kept."""
 
     def __init__(self, size: int = 256) -> None:
         self._size = size
-        self._items: OrderedDict[int, Posterior] = OrderedDict()
+        self._items: OrderedDict[int, T] = OrderedDict()
 
-    def get(self, key: int, make: Callable[[], Posterior]) -> Posterior:
-        """The posterior for `key`, made by `make()` when it is not there."""
+    def get(self, key: int, make: Callable[[], T]) -> T:
+        """The value for `key`, made by `make()` when it is not there."""
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
@@ -55,11 +59,12 @@ class PosteriorCache:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One picture to make."""
+    """One picture to make. `mask`: [1, h, w] of the latents, 1 where they may change; None: all."""
 
     source: Posterior
     prompt: str
     seed: int
+    mask: torch.Tensor | None = None
 
 
 def executed_steps(steps: int, t0: float) -> int:
@@ -98,6 +103,10 @@ class SDEdit:
         Each request has its own generator, from which first the posterior sample and then the
         noise is drawn, so a picture does not depend on what else is in its batch (up to
         rounding). `on_step(i, count)` may raise to stop.
+
+        Where a request's mask is 0 the latents are put back after every step to those of the
+        source with the same noise, and to the source itself at the end, as diffusers' inpainting
+        does with networks that were not made for it (§1.5).
         """
         model = self._model
         generators = [sampling.seeded(request.seed) for request in requests]
@@ -119,7 +128,30 @@ class SDEdit:
         negative = None
         if self._guidance > 1:
             negative = self._prompts[self._negative][None].expand(len(requests), -1, -1)
+        after_step = None
+        if any(request.mask is not None for request in requests):
+            everything = torch.ones(1, *clean.shape[2:])
+            masks = [everything if r.mask is None else r.mask for r in requests]
+            mask = torch.stack(masks).to(clean)
+
+            def keep(i: int, latents: torch.Tensor) -> torch.Tensor:
+                own = clean
+                if i + 1 < len(timesteps):
+                    after = timesteps[i + 1 : i + 2].repeat(len(requests))
+                    own = plan.add_noise(clean, noise, after)
+                return (1 - mask) * own + mask * latents
+
+            after_step = keep
         latents = sampling.denoise(
-            model, plan, timesteps, latents, text, negative, self._guidance, generators, on_step
+            model,
+            plan,
+            timesteps,
+            latents,
+            text,
+            negative,
+            self._guidance,
+            generators,
+            on_step,
+            after_step,
         )
         return sampling.decode(model, latents)

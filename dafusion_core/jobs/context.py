@@ -15,11 +15,16 @@ class JobContext(Protocol):
     """How a method talks to whoever runs it.
 
     `device` is a torch device string ("cpu", "cuda:0"); `scratch` an existing folder for files
-    that are not finished yet.
+    that are not finished yet. `kept` is a folder, not made yet, for what lets the job go on where
+    it was after a stop; it outlives the process and goes away when the job has succeeded.
     """
 
     device: str
     scratch: Path
+
+    @property
+    def kept(self) -> Path:
+        """Where to leave what the next attempt can use."""
 
     def resolve(self, path: str) -> Path:
         """The real path of an input."""
@@ -59,6 +64,11 @@ class NullContext:
     failures: dict[str, Exception] = field(default_factory=dict)
     metrics: list[tuple[str, int, float]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> Path:
+        """A folder in `scratch`."""
+        return self.scratch / "kept"
 
     def resolve(self, path: str) -> Path:
         """Paths are taken relative to `root`."""

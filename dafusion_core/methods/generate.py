@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from pathlib import Path
 
-from dafusion_core.domain.errors import BadImage, OutOfMemory, UserError
+from PIL import Image
+
+from dafusion_core.datasets.pictures import load_rgb
+from dafusion_core.domain.errors import OutOfMemory, UserError
 from dafusion_core.domain.inputs import GenerationInputs, ImageInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import GenerationPlan
-from dafusion_core.engine import images, tokens
+from dafusion_core.engine import edit_masks, footprint, images, tokens
 from dafusion_core.engine.devices import guard, release_memory, resolve_device
+from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel, shared_cache
-from dafusion_core.engine.sdedit import Posterior, PosteriorCache, Request, SDEdit, encode_posterior
+from dafusion_core.engine.sdedit import Posterior, Recent, Request, SDEdit, encode_posterior
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
 
@@ -26,12 +32,113 @@ __all__ = ["run"]
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    """A source as the model sees it, and the way back; `mask`: [side, side], 1 may change."""
+
+    path: Path
+    posterior: Posterior
+    frame: Frame
+    mask: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Ready:
-    """A unit whose source could be read, and that source's size."""
+    """A unit whose source could be read."""
 
     unit: JobUnit
     request: Request
-    size: tuple[int, int]
+    source: _Source
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """The files that make the network one concept is drawn with."""
+
+    erasure: Path | None
+    adapter: Path | None
+
+
+class _Studio:
+    """The model at hand: changed where the next concept needs other weights."""
+
+    def __init__(
+        self,
+        spec: GenerationPlan,
+        inputs: GenerationInputs,
+        units: Sequence[JobUnit],
+        device: torch.device,
+        ctx: JobContext,
+    ) -> None:
+        self._spec, self._inputs, self._ctx = spec, inputs, ctx
+        self._device = device
+        self._used = {str(unit.payload["concept_id"]) for unit in units}
+        learned = [inputs.embeddings[key] for key in self._used if _learned(spec)]
+        self._embeddings = tuple(sorted({ctx.resolve(item.path) for item in learned}))
+        self._dtype = footprint.pick_dtype(spec.precision, device)
+        self._weights: _Weights | None = None
+        self.model = self._load(self.weights_of(min(self._used)))
+        self.resolution = self.model.check_resolution(spec.resolution)
+        self.prompts = _prompts(spec, inputs, self._used, self.model, ctx)
+        self._sampler = self._new_sampler()
+
+    def weights_of(self, concept: str) -> _Weights:
+        """The files of a concept's network."""
+        erasure = self._inputs.erasures.get(concept, self._inputs.erasure)
+        adapter = self._inputs.adapters.get(concept)
+        return _Weights(
+            self._ctx.resolve(erasure.path) if erasure else None,
+            self._ctx.resolve(adapter.path) if adapter else None,
+        )
+
+    def sampler(self, weights: _Weights) -> SDEdit:
+        """A sampler with these weights."""
+        if weights != self._weights:
+            self.model = self._load(weights)
+            self._sampler = self._new_sampler()
+        return self._sampler
+
+    def _load(self, weights: _Weights) -> DiffusionModel:
+        spec = self._spec
+        model = shared_cache().get(
+            spec.model,
+            device=self._device,
+            dtype=self._dtype,
+            erasure=weights.erasure,
+            adapter=weights.adapter,
+            embeddings=self._embeddings,
+            memory=spec.memory,
+            is_compiled=spec.compile,
+        )
+        self._weights = weights
+        return model
+
+    def _new_sampler(self) -> SDEdit:
+        return SDEdit(
+            self.model,
+            scheduler=self._spec.scheduler,
+            steps=self._spec.steps,
+            guidance=self._spec.guidance,
+            negative_prompt=self._spec.negative_prompt,
+        )
+
+    def read(self, source: ImageInput) -> _Source:
+        """Read and encode a source. Raises BadImage, OSError, or UserError for its mask."""
+        spec = self._spec
+        path = self._ctx.resolve(source.path)
+        pixels, frame = images.load_source(path, self.resolution, spec.aspect)
+        mask = None
+        if spec.mask != "none":
+            regions = self._inputs.regions.get(str(source.id), ())
+            mask = edit_masks.edit_mask(regions, frame, spec.mask, spec.mask_dilation)
+        return _Source(path, encode_posterior(self.model, pixels), frame, mask)
+
+    def request(self, unit: JobUnit, source: _Source) -> Request:
+        """What the sampler is asked for."""
+        mask = source.mask
+        if mask is not None:
+            mask = edit_masks.latent_mask(mask, self.model.scale)
+        prompt = self.prompts[str(unit.payload["concept_id"])]
+        return Request(source.posterior, prompt, unit.seed, mask)
 
 
 def run(
@@ -45,48 +152,25 @@ def run(
     device = resolve_device(ctx.device)
     _check_embeddings(spec, inputs, units)
     ctx.progress(0, len(units), "loading the model")
-    used = {str(unit.payload["concept_id"]) for unit in units}
-    embeddings = sorted(
-        {ctx.resolve(inputs.embeddings[key].path) for key in used if _learned(spec)}
+    studio = _Studio(spec, inputs, units, device, ctx)
+    needed = footprint.estimate_sampling(
+        studio.model, spec.batch_size, studio.resolution, memory=spec.memory
     )
-    model = shared_cache().get(
-        spec.model,
-        device=device,
-        erasure=ctx.resolve(inputs.erasure.path) if inputs.erasure else None,
-        embeddings=tuple(embeddings),
-    )
-    resolution = model.check_resolution(spec.resolution)
-    prompts = _prompts(spec, inputs, used, model, ctx)
-    sampler = SDEdit(
-        model,
-        scheduler=spec.scheduler,
-        steps=spec.steps,
-        guidance=spec.guidance,
-        negative_prompt=spec.negative_prompt,
-    )
-    posteriors = PosteriorCache()
-    sizes: dict[int, tuple[int, int]] = {}
-
-    def read(source: ImageInput) -> Posterior:
-        def encode() -> Posterior:
-            pixels, sizes[source.id] = images.load_pixels(ctx.resolve(source.path), resolution)
-            return encode_posterior(model, pixels)
-
-        return posteriors.get(source.id, encode)
-
+    ctx.log(footprint.report(studio.model, needed, f"A batch of {spec.batch_size}"))
+    sources: Recent[_Source] = Recent()
     done = 0
-    for t0, batch in _batches(units):
+    for t0, concept, batch in _batches(units, studio):
+        sampler = studio.sampler(studio.weights_of(concept))
         ready: list[_Ready] = []
         for unit in batch:
-            source = inputs.sources[str(unit.payload["source_image_id"])]
+            image = inputs.sources[str(unit.payload["source_image_id"])]
             try:
                 with guard(device, "reading a picture"):
-                    posterior = read(source)
-            except (BadImage, OSError) as error:
+                    source = sources.get(image.id, partial(studio.read, image))
+            except (UserError, OSError) as error:
                 ctx.fail_unit(unit, error)
                 continue
-            prompt = prompts[str(unit.payload["concept_id"])]
-            ready.append(_Ready(unit, Request(posterior, prompt, unit.seed), sizes[source.id]))
+            ready.append(_Ready(unit, studio.request(unit, source), source))
         if ready:
             _make_or_halve(ready, t0, sampler, device, done, len(units), ctx)
         done += len(batch)
@@ -141,7 +225,7 @@ def _make(
                 ),
             )
             continue
-        picture = images.resize_back(picture, item.size)
+        picture = _finish_picture(picture, item.source)
         path = images.save_png(picture, ctx.scratch / f"{item.unit.id}.png")
         ctx.finish_unit(
             item.unit, {"image": path}, {"width": picture.width, "height": picture.height}
@@ -150,18 +234,40 @@ def _make(
         path.unlink(missing_ok=True)
 
 
-def _batches(units: Sequence[JobUnit]) -> Iterator[tuple[float, list[JobUnit]]]:
-    """(t0, units) computed together: the fixed batches, each parted by t0.
+def _finish_picture(square: Image.Image, source: _Source) -> Image.Image:
+    """The result in its source's shape; what was not to change has the source's own pixels."""
+    picture = source.frame.restore(square)
+    if source.mask is None:
+        return picture
+    own = source.frame.cut(load_rgb(source.path))
+    shown = Image.fromarray((source.mask.numpy() * 255).astype("uint8"))
+    return Image.composite(picture, own, source.frame.restore(shown))
 
-    Only the number of steps depends on t0, so different t0 cannot share a batch.
+
+def _batches(
+    units: Sequence[JobUnit], studio: _Studio
+) -> Iterator[tuple[float, str, list[JobUnit]]]:
+    """(t0, a concept, units) computed together: the fixed batches, each parted by t0 and weights.
+
+    Different t0 take different numbers of steps and so cannot share a batch; nor can concepts
+    with networks of their own. The concept stands for the weights of all of its batch.
     """
     by_batch: dict[int, list[JobUnit]] = defaultdict(list)
     for unit in units:
         by_batch[int(unit.payload["batch"])].append(unit)
+    weights = {
+        key: studio.weights_of(key) for key in {str(unit.payload["concept_id"]) for unit in units}
+    }
+    places = {value: place for place, value in enumerate(dict.fromkeys(weights.values()))}
+
+    def alike(unit: JobUnit) -> tuple[float, int]:
+        return float(unit.payload["t0"]), places[weights[str(unit.payload["concept_id"])]]
+
     for number in sorted(by_batch):
-        ordered = sorted(by_batch[number], key=lambda u: (float(u.payload["t0"]), u.ordinal))
-        for t0, group in groupby(ordered, key=lambda u: float(u.payload["t0"])):
-            yield t0, list(group)
+        ordered = sorted(by_batch[number], key=lambda unit: (*alike(unit), unit.ordinal))
+        for (t0, _place), group in groupby(ordered, key=alike):
+            together = list(group)
+            yield t0, str(together[0].payload["concept_id"]), together
 
 
 def _learned(spec: GenerationPlan) -> bool:

@@ -47,7 +47,13 @@ def annotation(db: UtilsDatabase) -> None:
     _run_script(db, "0002_annotation.sql")
 
 
-SCHEMA_VERSION = 3  # how many steps there are; a test counts them
+@MIGRATIONS()
+def engine(db: UtilsDatabase) -> None:
+    """Further files of inversions; measurements on synthetic images."""
+    _run_script(db, "0003_engine.sql")
+
+
+SCHEMA_VERSION = 4  # how many steps there are; a test counts them
 
 
 def backup_path(path: Path, version: int) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dafusion_core.domain.records import Evaluation, Job, JobUnit, TrainingRun
 from dafusion_core.domain.specs import canonical_json
+from dafusion_core.storage.checks import add_checks
 from dafusion_core.storage.database import Database, utc_now
 
 StoredFiles = Mapping[str, tuple[str, str]]
@@ -34,7 +35,7 @@ def _add_erasure(db: Database, base: dict[str, Any], files: StoredFiles, record:
 
 def _add_inversion(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
     path, sha256 = files["embedding"]
-    return db.insert(
+    inversion_id = db.insert(
         "inversion",
         base
         | {
@@ -45,6 +46,11 @@ def _add_inversion(db: Database, base: dict[str, Any], files: StoredFiles, recor
             "record_json": canonical_json(record),
         },
     )
+    db.execute_many(
+        "INSERT INTO inversion_file(inversion_id, role, path, sha256) VALUES (?, ?, ?, ?)",
+        [(inversion_id, role, *file) for role, file in files.items() if role != "embedding"],
+    )
+    return inversion_id
 
 
 def _add_synthetic(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
@@ -65,6 +71,11 @@ def _add_synthetic(db: Database, base: dict[str, Any], files: StoredFiles, recor
             "height": record["height"],
         },
     )
+
+
+def _add_check(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    add_checks(db, base["job_id"], record["rows"])
+    return int(base["unit_id"])
 
 
 def _add_run(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
@@ -91,6 +102,7 @@ _ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] 
     "erase": _add_erasure,
     "invert": _add_inversion,
     "generate": _add_synthetic,
+    "check": _add_check,
     "train": _add_run,
     "compare": _add_evaluation,
 }
@@ -142,6 +154,7 @@ def stored_paths(db: Database) -> set[str]:
     rows = db.query(
         "SELECT path FROM image WHERE is_reference = 0 UNION SELECT path FROM erasure "
         "UNION SELECT sheet_path FROM erasure UNION SELECT path FROM inversion "
-        "UNION SELECT path FROM synthetic_image UNION SELECT path FROM training_run"
+        "UNION SELECT path FROM synthetic_image UNION SELECT path FROM training_run "
+        "UNION SELECT path FROM inversion_file"
     )
     return {row[0] for row in rows if row[0]}

@@ -21,6 +21,7 @@ from dafusion_core.domain.inputs import (
 )
 from dafusion_core.domain.records import Curation, ImageRecord, Part
 from dafusion_core.domain.specs import (
+    Arm,
     ErasureSpec,
     EvaluationSpec,
     GenerationPlan,
@@ -111,29 +112,37 @@ def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
     )
 
 
+def _synthetics(db: Database, arm: Arm, use_undecided: bool) -> dict[str, tuple[str, ...]]:
+    """Source image id → paths that the arm may train on. Raises UserError if there are none."""
+    allowed = {Curation.KEPT}
+    if use_undecided and not arm.only_kept:
+        allowed.add(Curation.UNDECIDED)
+    by_source: dict[str, tuple[str, ...]] = {}
+    for image in get_synthetic(db, find_synthetic_ids(db, job_id=arm.generation_job)):
+        is_asked = (not arm.t0_set or image.t0 in arm.t0_set) and (
+            arm.variants is None or image.variant < arm.variants
+        )
+        if is_asked and image.curation in allowed:
+            key = str(image.source_image_id)
+            by_source[key] = (*by_source.get(key, ()), image.path)
+    if not by_source:
+        raise UserError(
+            f"Arm “{arm.name}” has no synthetic image to train on: none is kept.",
+            "Keep some in curation, or allow undecided ones.",
+        )
+    return by_source
+
+
 def bind_training(db: Database, spec: TrainingSpec) -> TrainingInputs:
     """Parts of the split and, per arm, the synthetic images that curation lets through."""
     parts = {
         part: tuple(i for group in _images(db, spec.split_id, part).values() for i in group)
         for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)
     }
-    allowed = {Curation.KEPT} | ({Curation.UNDECIDED} if spec.use_undecided else set())
     synthetics: dict[str, dict[str, tuple[str, ...]]] = {}
     for arm in spec.arms:
-        if arm.generation_job is None:
-            continue
-        by_source: dict[str, tuple[str, ...]] = {}
-        ids = find_synthetic_ids(db, job_id=arm.generation_job)
-        for image in get_synthetic(db, ids):
-            if image.curation in allowed:
-                key = str(image.source_image_id)
-                by_source[key] = (*by_source.get(key, ()), image.path)
-        if not by_source:
-            raise UserError(
-                f"Arm “{arm.name}” has no synthetic image to train on: none is kept.",
-                "Keep some in curation, or allow undecided ones.",
-            )
-        synthetics[arm.name] = by_source
+        if arm.generation_job is not None:
+            synthetics[arm.name] = _synthetics(db, arm, spec.use_undecided)
     return TrainingInputs(
         labels=tuple(label.name for label in all_labels(db)),
         train=parts[Part.TRAIN],

@@ -90,6 +90,11 @@ class WorkerContext:
         self._progress_at = 0.0
         self._first: tuple[float, float] | None = None
 
+    @property
+    def kept(self) -> Path:
+        """Where to leave what the next attempt can use."""
+        return self._project.objects.kept(self._job.id)
+
     def resolve(self, path: str) -> Path:
         """Real path of an input."""
         return self._project.objects.path(path)

@@ -138,6 +138,7 @@ class Worker:
             self.fail(job, ("units_failed", text, hint))
         else:
             queue.finish(self.project.db, job.id, self.owner, JobState.SUCCEEDED)
+            self.project.objects.forget_kept(job.id)
             self.reporter.send(JobFinished(job_id=job.id, seq=get_seq(self.project, job.id)))
         return None
 
@@ -161,6 +162,8 @@ class Worker:
         if isinstance(error, Interruption):
             is_cancelled = isinstance(error, Cancelled)
             state = JobState.CANCELLED if is_cancelled else JobState.INTERRUPTED
+            if is_cancelled:
+                self.project.objects.forget_kept(job.id)
             queue.finish(
                 self.project.db, job.id, self.owner, state, (error.kind, error.text, error.hint)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,21 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dafusion_core.domain.errors import Cancelled, LeakError, UserError
+from dafusion_core.domain.errors import Cancelled, EnvironmentProblem, LeakError, UserError
 from dafusion_core.domain.inputs import ImageInput, TrainingInputs
-from dafusion_core.domain.specs import Arm, TrainingSpec
+from dafusion_core.domain.specs import Arm, TrainingSpec, derive_seed
 from dafusion_core.engine import augment as augmenting
-from dafusion_core.engine.classifiers import build_classifier
+from dafusion_core.engine import classifiers
+from dafusion_core.engine.classifiers import (
+    build_classifier,
+    choose_normalisation,
+    download_weights,
+)
+from dafusion_core.engine.embedding import flatten_map
+from dafusion_core.engine.monitor import Alarms
+from dafusion_core.engine.sampling import seeded
 from dafusion_core.jobs.context import NullContext
-from dafusion_core.methods import train
+from dafusion_core.methods import fitting, train
 
 from .conftest import make_unit
 
@@ -149,7 +158,7 @@ def test_an_image_in_two_parts_is_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- runs
 
 
-@pytest.mark.parametrize("protocol", ["paper", "finetune"])
+@pytest.mark.parametrize("protocol", ["paper", "probe", "finetune"])
 def test_runs_are_complete_and_repeatable(tmp_path: Path, ctx: NullContext, protocol: str) -> None:
     inputs = make_inputs(tmp_path, synthetics=True)
     spec = make_spec(protocol=protocol)
@@ -164,7 +173,8 @@ def test_runs_are_complete_and_repeatable(tmp_path: Path, ctx: NullContext, prot
     assert np.allclose(np.sum(record["test"]["probabilities"], axis=1), 1, atol=1e-4)
     assert record["test_accuracy_best_epoch"] >= record["test_accuracy_last"]
     assert {series for series, _, _ in ctx.metrics} == {
-        "loss/train", "accuracy/validation", "accuracy/test",
+        "loss/train", "accuracy/train", "accuracy/validation", "accuracy/test",
+        "speed/examples_per_second", "memory/megabytes",
     }  # fmt: skip
 
     again = NullContext(scratch=ctx.scratch, root=tmp_path)
@@ -187,7 +197,7 @@ def test_the_papers_protocol_trains_the_head_and_lets_statistics_drift(
     inputs = make_inputs(tmp_path)
     spec = make_spec(arms=(Arm("real"),))
     train.run(spec, inputs, UNITS[:1], ctx)
-    start = build_classifier(BACKBONE, 3, "", train.derive_seed("weights", 0)).state_dict()
+    start = build_classifier(BACKBONE, 3, "", derive_seed("weights", 0)).state_dict()
     with safe_open(str(ctx.results["real/0"][0]["weights"]), framework="pt") as stream:
         found = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
     for name, value in found.items():
@@ -198,38 +208,81 @@ def test_the_papers_protocol_trains_the_head_and_lets_statistics_drift(
             assert is_same, name
 
 
-def test_the_papers_protocol_equals_its_plain_form(tmp_path: Path, ctx: NullContext) -> None:
-    """Backbone under no_grad in train mode, Adam on the linear layer, 0.5/0.5 normalisation."""
-    inputs = make_inputs(tmp_path)
-    spec = make_spec(arms=(Arm("real", augmentation="none"),), epochs=1)
-    train.run(spec, inputs, UNITS[:1], ctx)
-    network: Any = build_classifier(BACKBONE, 3, "", train.derive_seed("weights", 0))
+def test_the_papers_protocol_equals_its_plain_form_step_for_step(
+    tmp_path: Path, ctx: NullContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backbone under no_grad in train mode, Adam on the linear layer, 0.5/0.5 normalisation.
+
+    The plain loop below shares nothing with ours but the drawn images and the random numbers of
+    the augmentation.
+    """
+    monkeypatch.setattr(fitting, "_EVERY", 1)  # every loss, not their means
+    inputs = make_inputs(tmp_path, synthetics=True)
+    # Larger pictures than elsewhere here: where BatchNorm sees a handful of values only, it makes
+    # much of the last digits, in which two layouts of the same convolution differ.
+    spec = make_spec(
+        arms=(Arm("mixed", alpha=0.5, generation_job=2),),
+        iterations_per_epoch=5,
+        resolution=64,
+        batch_size=16,
+        learning_rate=1e-4,
+        backbone="resnet18",
+    )
+    train.run(spec, inputs, UNITS[1:], ctx)
+    network: Any = build_classifier("resnet18", 3, "", derive_seed("weights", 0))
     head = network.fc
     network.fc = torch.nn.Identity()
     optimiser = torch.optim.Adam(head.parameters(), lr=spec.learning_rate)
-    draws = train.BatchSampler(inputs.train, {}, 0.0, 0, lambda path: tmp_path / path)
+    draws = train.BatchSampler(
+        inputs.train, inputs.synthetics["mixed"], 0.5, 0, lambda path: tmp_path / path
+    )
+    luck = seeded(derive_seed("augmentation", 0))
 
     def read(path: Path) -> torch.Tensor:
         with Image.open(path) as picture:
-            small = picture.resize((32, 32), Image.Resampling.BILINEAR)
-        values = torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255
-        return (values - 0.5) / 0.5
+            small = picture.resize((64, 64), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
-    network.train()
-    for _ in range(3):
-        batch = draws.draw(8)
+    def plain(pictures: torch.Tensor) -> torch.Tensor:
+        return (pictures.float() / 255 - 0.5) / 0.5
+
+    losses, tested = [], []
+    truth = torch.tensor([image.label for image in inputs.test])
+    for _ in range(spec.epochs):
+        network.train()
+        for _ in range(spec.iterations_per_epoch):
+            batch = draws.draw(16)
+            pictures = torch.stack([read(path) for path in batch.paths])
+            with torch.no_grad():
+                features = network(plain(augmenting.augment(pictures, "standard", luck)))
+            loss = torch.nn.functional.cross_entropy(head(features), batch.labels)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            losses.append(float(loss.detach()))
+        network.eval()
         with torch.no_grad():
-            features = network(torch.stack([read(path) for path in batch.paths]))
-        loss = torch.nn.functional.cross_entropy(head(features), batch.labels)
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-    network.eval()
-    with torch.no_grad():
-        pictures = torch.stack([read(tmp_path / image.path) for image in inputs.test])
-        expected = head(network(pictures)).softmax(dim=1).numpy()
-    found = np.array(ctx.results["real/0"][1]["test"]["probabilities"])
-    assert np.abs(found - expected).max() < 1e-4
+            pictures = torch.stack([read(tmp_path / image.path) for image in inputs.test])
+            expected = head(network(plain(pictures))).softmax(dim=1)
+        right = expected.argmax(dim=1) == truth
+        tested.append(
+            float(torch.stack([right[truth == k].float().mean() for k in range(3)]).mean())
+        )
+
+    found = [value for series, _, value in ctx.metrics if series == "loss/train"]
+    assert len(found) == 10
+    assert np.abs(np.array(found) - losses).max() < 1e-5
+    files, record = ctx.results["mixed/0"]
+    assert np.abs(np.array(record["test"]["probabilities"]) - expected.numpy()).max() < 1e-5
+    assert [row["test_accuracy"] for row in record["epochs"]] == pytest.approx(tested)
+    network.fc = head
+    with safe_open(str(files["weights"]), framework="pt") as stream:
+        for name, value in network.state_dict().items():
+            assert torch.allclose(stream.get_tensor(name), value, atol=1e-5), name
+    moved = build_classifier("resnet18", 3, "", derive_seed("weights", 0)).state_dict()
+    drift = [n for n, v in network.state_dict().items() if n.endswith("running_mean")]
+    assert drift
+    assert all(not torch.equal(network.state_dict()[n], moved[n]) for n in drift)
 
 
 def test_arms_of_a_seed_start_alike_and_seeds_differ() -> None:
@@ -244,6 +297,204 @@ def test_mean_class_accuracy_weighs_classes_alike() -> None:
     truth = torch.tensor([0, 0, 0, 0, 1])
     predicted = torch.tensor([0, 0, 0, 0, 0])
     assert train.class_accuracy(truth, predicted, 3) == 0.5
+
+
+# ---------------------------------------------------------------------------- other mixtures
+
+
+def mixture(mixing: str, alpha: float, have: tuple[int, ...] = (1, 2)) -> train.BatchSampler:
+    images = [ImageInput(i, f"r{i}", "", i % 2) for i in range(4)]
+    own = {str(i): tuple(f"s{i}-{m}" for m in range(3)) for i in have}
+    return train.BatchSampler(images, own, alpha, 0, Path, mixing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mixing", "alpha", "real", "synthetic"),
+    [("concatenate", 0.0, 0.1, 0.1), ("only", 0.0, 0.0, 1 / 6), ("global", 0.4, 0.15, 0.4 / 6)],
+)
+def test_published_mixtures(mixing: str, alpha: float, real: float, synthetic: float) -> None:
+    n = 20_000
+    batch = mixture(mixing, alpha).draw(n)
+    counts = Counter(str(path) for path in batch.paths)
+    spread = 5 * (n / 6) ** 0.5
+    for image in range(4):
+        assert abs(counts[f"r{image}"] - real * n) < spread
+    for image in (1, 2):
+        for m in range(3):
+            assert abs(counts[f"s{image}-{m}"] - synthetic * n) < spread
+    for path, label in zip(batch.paths, batch.labels.tolist(), strict=True):
+        assert label == int(str(path)[1]) % 2  # a synthetic image brings its own label
+
+
+def test_an_arm_must_say_where_its_synthetics_come_from() -> None:
+    with pytest.raises(UserError, match="names no generation"):
+        Arm("all of them", mixing="concatenate")
+    with pytest.raises(UserError, match="features of each picture once"):
+        make_spec(arms=(Arm("cut", batch_mix="cutmix"),), protocol="probe")
+
+
+@pytest.mark.parametrize("kind", ["cutmix", "mixup"])
+def test_batches_are_mixed_every_other_time(kind: str) -> None:
+    luck = torch.Generator().manual_seed(0)
+    pictures = torch.arange(4.0)[:, None, None, None].expand(4, 3, 8, 8).contiguous()
+    labels = torch.tensor([0, 1, 2, 0])
+    mixed = 0
+    for _ in range(60):
+        values, target = augmenting.mix_batch(pictures, labels, kind, 3, luck)  # type: ignore[arg-type]
+        if target.ndim == 1:
+            assert torch.equal(values, pictures)
+            continue
+        mixed += 1
+        assert torch.allclose(target.sum(dim=1), torch.ones(4))
+        # The share of the other picture in the values is the share of its label.
+        partner = pictures.roll(1, 0)
+        own = (values - partner).abs().mean(dim=(1, 2, 3)) / (pictures - partner).abs().amax(
+            dim=(1, 2, 3)
+        )
+        assert abs(float(own[1]) - float(target[1, 1])) < 1e-5
+    assert 18 <= mixed <= 42
+
+
+def test_every_arm_of_the_choices_trains(tmp_path: Path, ctx: NullContext) -> None:
+    inputs = make_inputs(tmp_path, synthetics=True)
+    inputs = dataclasses.replace(
+        inputs, synthetics=dict.fromkeys(("a", "b", "c", "d"), inputs.synthetics["mixed"])
+    )
+    arms = (
+        Arm("a", mixing="concatenate", generation_job=2, batch_mix="cutmix"),
+        Arm("b", mixing="only", generation_job=2, augmentation="randaugment", batch_mix="mixup"),
+        Arm("c", mixing="global", alpha=0.5, generation_job=2, augmentation="aerial"),
+        Arm("d", alpha=0.5, generation_job=2, augmentation="standard+randaugment"),
+    )
+    units = [make_unit(i, f"{arm.name}/0", arm=arm.name, seed=0) for i, arm in enumerate(arms)]
+    spec = make_spec(arms=arms, epochs=1, protocol="finetune", label_smoothing=0.1)
+    train.run(spec, inputs, units, ctx)
+    assert len(ctx.results) == 4
+    losses = {ctx.results[unit.key][1]["epochs"][0]["train_loss"] for unit in units}
+    assert len(losses) == 4
+
+
+# --------------------------------------------------------------------- watching a training
+
+
+def test_early_stopping_takes_the_best_epoch_of_validation(
+    tmp_path: Path, ctx: NullContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = make_inputs(tmp_path)
+    planned = iter([0.5, 0.7, 0.6, 0.6, 0.6])
+    rows: list[dict[str, Any]] = []
+    real = fitting.Fit._do_epoch
+
+    def fake(self: Any, epoch: int, unit: Any, at: Any) -> dict[str, Any]:
+        row = real(self, epoch, unit, at) | {"validation_accuracy": next(planned)}
+        rows.append(row | {"state": {k: v.clone() for k, v in self.network.state_dict().items()}})
+        return row
+
+    monkeypatch.setattr(fitting.Fit, "_do_epoch", fake)
+    spec = make_spec(arms=(Arm("real"),), epochs=9, patience=2, protocol="finetune")
+    train.run(spec, inputs, UNITS[:1], ctx)
+    files, record = ctx.results["real/0"]
+    assert (len(rows), record["chosen_epoch"], record["steps"]) == (4, 2, 12)
+    assert record["test_accuracy_last"] == pytest.approx(rows[1]["test_accuracy"])
+    with safe_open(str(files["weights"]), framework="pt") as stream:
+        for name, value in rows[1]["state"].items():
+            assert torch.equal(stream.get_tensor(name), value)
+    with pytest.raises(UserError, match="needs validation images"):
+        train.run(spec, dataclasses.replace(inputs, validation=()), UNITS[:1], ctx)
+
+
+def test_alarms() -> None:
+    stuck = Alarms(chance=0.25)
+    said = [stuck.look(1.4, 0.3, 0.3) for _ in range(8)]
+    assert [len(texts) for texts in said] == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert "Nothing improves" in said[5][0]
+    by_heart = Alarms(chance=0.25)
+    assert by_heart.look(0.5, 1.0, 0.8) == []
+    assert "by heart" in by_heart.look(0.1, 1.0, 0.25)[0]
+    falling = Alarms(chance=0.25)
+    assert [falling.look(1 / (1 + n), 0.6, 0.25) for n in range(9)] == [[]] * 9
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path, ctx: NullContext) -> None:
+    inputs = make_inputs(tmp_path)
+    spec = make_spec(arms=(Arm("real"),), protocol="finetune", learning_rate=1e30)
+    with pytest.raises(UserError, match="not a number"):
+        train.run(spec, inputs, UNITS[:1], ctx)
+
+
+def test_the_map_shows_training_and_test_images(tmp_path: Path, ctx: NullContext) -> None:
+    inputs = make_inputs(tmp_path)
+    train.run(make_spec(arms=(Arm("real"),), epochs=1), inputs, UNITS[:1], ctx)
+    found = ctx.results["real/0"][1]["map"]
+    assert found["image_ids"] == [image.id for image in (*inputs.train, *inputs.test)]
+    assert found["is_test"] == [0] * len(inputs.train) + [1] * len(inputs.test)
+    assert np.shape(found["points"]) == (len(found["image_ids"]), 2)
+
+
+def test_principal_components_are_those_of_scikit_learn() -> None:
+    decomposition = pytest.importorskip("sklearn.decomposition", exc_type=ImportError)
+    values = torch.randn(30, 7, generator=torch.Generator().manual_seed(0))
+    points, shares = flatten_map(values)
+    pca = decomposition.PCA(2).fit(values.double().numpy())
+    expected = pca.transform(values.double().numpy())
+    assert np.allclose(np.abs(points), np.abs(expected), atol=1e-8)
+    assert shares == pytest.approx(pca.explained_variance_ratio_.tolist())
+    assert flatten_map(torch.ones(4, 3)) == ([[0.0, 0.0]] * 4, [0.0, 0.0])
+
+
+# --------------------------------------------------------------------------- normalisation
+
+
+def test_normalisation_travels_with_the_weights(tmp_path: Path, ctx: NullContext) -> None:
+    inputs = make_inputs(tmp_path)
+    spec = make_spec(arms=(Arm("real"),), normalisation="imagenet", protocol="finetune", epochs=1)
+    train.run(spec, inputs, UNITS[:1], ctx)
+    weights = str(ctx.results["real/0"][0]["weights"])
+    imagenet, half = augmenting.IMAGENET, augmenting.HALF
+    assert choose_normalisation("auto", "finetune", weights) == imagenet
+    assert choose_normalisation("auto", "paper", weights) == half
+    assert choose_normalisation("half", "probe", weights) == half
+    assert choose_normalisation("auto", "probe", "imagenet") == imagenet
+    assert choose_normalisation("auto", "probe", "") == half
+    picture = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    expected = torchvision.transforms.v2.functional.normalize(
+        picture / 255, list(imagenet.mean), list(imagenet.std)
+    )
+    assert torch.allclose(augmenting.normalise(picture, imagenet), expected, atol=1e-6)
+
+
+def test_a_network_of_timm_by_name(tmp_path: Path, ctx: NullContext) -> None:
+    pytest.importorskip("timm")
+    inputs = make_inputs(tmp_path)
+    spec = make_spec(arms=(Arm("real"),), backbone="timm/test_resnet", epochs=1, protocol="probe")
+    train.run(spec, inputs, UNITS[:1], ctx)
+    assert ctx.results["real/0"][1]["steps"] == 3
+    with pytest.raises(UserError, match="not a network of timm"):
+        build_classifier("timm/none_such", 3)
+
+
+def test_weights_are_fetched_only_when_asked_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    content = b"weights"
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    (tmp_path / "good.pth").write_bytes(content)
+    (tmp_path / "bad.pth").write_bytes(b"other")
+    place = tmp_path / "hub" / f"resnet18-{digest}.pth"
+    monkeypatch.setattr(classifiers, "weights_file", lambda backbone: place)
+    with pytest.raises(EnvironmentProblem, match="damaged"):
+        download_weights("resnet18", url=(tmp_path / "bad.pth").as_uri())
+    with pytest.raises(EnvironmentProblem, match="could not be fetched"):
+        download_weights("resnet18", url=(tmp_path / "none.pth").as_uri())
+    assert list(place.parent.iterdir()) == []
+    seen: list[tuple[int, int]] = []
+    done = download_weights(
+        "resnet18", lambda *now: seen.append(now), url=(tmp_path / "good.pth").as_uri()
+    )
+    assert done == place
+    assert done.read_bytes() == content
+    assert seen == [(7, 7)]
 
 
 # ------------------------------------------------------------------------------ augmentation

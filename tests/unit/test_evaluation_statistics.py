@@ -113,16 +113,18 @@ def test_without_a_difference_helps_is_hardly_ever_said() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("design", ["one split", "split per seed", "folds"])
-@pytest.mark.parametrize(("seeds", "per_class"), [(3, 60), (5, 16), (5, 60), (8, 16)])
-@pytest.mark.parametrize("spread", [0.0, 0.3])
+@pytest.mark.parametrize(("seeds", "per_class"), [(3, 60), (8, 16)])
 @pytest.mark.parametrize("shift", [0.0, 0.6])
 def test_the_interval_holds_the_truth_in_every_design(
-    design: str, seeds: int, per_class: int, spread: float, shift: float
+    design: str, seeds: int, per_class: int, shift: float
 ) -> None:
-    share, above = play(design, seeds, per_class, spread, shift, TRIALS // 2)
-    # Few seeds cannot be both sharp and sure; there the interval is the wide one.
-    assert 0.93 <= share <= (0.97 if seeds >= 5 and design == "one split" else 0.995)
-    assert above <= 0.035
+    share, above = play(design, seeds, per_class, 0.3, shift, TRIALS // 5)
+    # Three standard errors of 400 trials at 95 %; few seeds cannot be both sharp and sure, and
+    # where each has its own test images the interval is wide.
+    assert share >= 0.917
+    assert above <= 0.045
+    if design == "one split" and seeds == 8:
+        assert share <= 0.983
 
 
 def test_seeds_with_the_same_images_give_what_one_split_gives() -> None:

@@ -1,0 +1,109 @@
+"""How much memory pictures take, told before the start, and ways to need less."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dafusion_core.domain.errors import OutOfMemory, UserError
+from dafusion_core.domain.specs import Memory, Precision
+from dafusion_core.engine.devices import choose_dtype, describe_device, describe_name
+
+if TYPE_CHECKING:
+    from dafusion_core.engine.models import DiffusionModel
+
+__all__ = ["estimate_sampling", "pick_dtype", "report", "save_memory"]
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The number type of a plan; "auto" is `choose_dtype`'s.
+
+    Raises UserError for float16 on the CPU, where some operators have no such version.
+    """
+    if precision == "auto":
+        return choose_dtype(device)
+    if precision == "float16" and device.type == "cpu":
+        raise UserError(
+            "The CPU cannot compute pictures in float16.", "Use float32, bfloat16 or auto."
+        )
+    return _DTYPES[precision]
+
+
+def save_memory(model: DiffusionModel, memory: Memory) -> None:
+    """Make a model need less memory, for more time; the pictures differ by rounding at most.
+
+    "saving" computes attention slice by slice and decodes pictures one by one and in tiles;
+    "offload" besides keeps on the device only the part (text encoder, VAE, U-Net) that is at
+    work. Raises UserError for "offload" without a device to offload from.
+    """
+    if memory == "normal":
+        return
+    model.unet.set_attention_slice("auto")
+    model.vae.enable_slicing()
+    model.vae.enable_tiling()
+    if memory == "offload":
+        if model.device.type == "cpu":
+            raise UserError(
+                "There is nothing to move away from: this job runs on the CPU.",
+                "Use the memory mode “saving”.",
+            )
+        from accelerate import cpu_offload_with_hook
+
+        hook: Any = None
+        for part in (model.text_encoder, model.vae, model.unet):
+            _, hook = cpu_offload_with_hook(part, model.device, prev_module_hook=hook)
+
+
+def _weight_bytes(*modules: Any) -> int:
+    return sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+
+
+def estimate_sampling(
+    model: DiffusionModel, batch_size: int, resolution: int, *, memory: Memory = "normal"
+) -> int:
+    """About how many bytes a batch takes at its peak, weights included.
+
+    Counted are the feature maps that are alive at once at the widest place: in the U-Net the
+    skip connections of the whole way down and the inside of one feed-forward layer, for twice
+    the batch because of guidance; in the VAE one picture at full size (two at most are decoded
+    at once). Allocators round up; take it as a guide.
+    """
+    parts = [model.unet, model.vae, model.text_encoder]
+    weights = _weight_bytes(*parts)
+    if memory == "offload":
+        weights = max(_weight_bytes(part) for part in parts)
+    size = torch.finfo(model.dtype).bits // 8
+    side = resolution // model.scale
+    channels = [int(c) for c in model.unet.config.block_out_channels]
+    layers = model.unet.config.layers_per_block
+    depth = int(layers if isinstance(layers, int) else max(layers))
+    skips = sum(c * (side >> i) ** 2 * (depth + 1) for i, c in enumerate(channels))
+    inside = 10 * channels[0] * side**2
+    unet = 2 * batch_size * (skips + inside) * size
+    at_once = 1 if memory != "normal" else max(1, min(batch_size, (1 << 19) // resolution**2))
+    wide = [int(c) for c in model.vae.config.block_out_channels][:2]
+    vae = 6 * max(wide) * resolution**2 * at_once * size
+    return weights + max(unet, vae)
+
+
+def _readable(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GB" if count >= 1 << 30 else f"{max(1, count >> 20)} MB"
+
+
+def report(model: DiffusionModel, needed: int, doing: str) -> str:
+    """A sentence on what is needed and what there is.
+
+    Raises OutOfMemory when the device is smaller than that altogether by half: then no halving
+    of batches can help.
+    """
+    info = describe_device(model.device)
+    sentence = f"{doing} needs about {_readable(needed)}"
+    if info.total_bytes and needed > 2 * info.total_bytes:
+        raise OutOfMemory(
+            f"{sentence}; {describe_name(model.device)} has {_readable(info.total_bytes)}.",
+            "Use a smaller batch size or resolution, or the memory modes saving or offload.",
+        )
+    return f"{sentence}; {_readable(info.free_bytes)} are free." if info.free_bytes else sentence
