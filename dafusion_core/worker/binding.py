@@ -8,6 +8,7 @@ from typing import Any
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import (
     AnyInputs,
+    CheckInputs,
     ConceptInput,
     EmbeddingInput,
     ErasureInputs,
@@ -16,21 +17,31 @@ from dafusion_core.domain.inputs import (
     GenerationInputs,
     ImageInput,
     InversionInputs,
+    RegionInput,
     RunInput,
+    SyntheticInput,
     TrainingInputs,
 )
 from dafusion_core.domain.records import Curation, ImageRecord, Part
 from dafusion_core.domain.specs import (
     Arm,
+    CheckSpec,
     ErasureSpec,
     EvaluationSpec,
     GenerationPlan,
     InversionSpec,
     TrainingSpec,
 )
-from dafusion_core.storage.concepts import all_concepts, erased_models, token_embeddings
+from dafusion_core.storage.annotation import find_regions
+from dafusion_core.storage.concepts import (
+    all_concepts,
+    erased_models,
+    inversion_files,
+    token_embeddings,
+)
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels, find_images
+from dafusion_core.storage.jobs import get_job
 from dafusion_core.storage.results import training_runs
 from dafusion_core.storage.synthetic import find_synthetic_ids, get_synthetic
 
@@ -63,12 +74,46 @@ def _concepts(db: Database, split_id: int) -> dict[str, ConceptInput]:
 
 
 def _erasure(db: Database, job_id: int | None) -> FileInput | None:
-    if job_id is None:
+    """The model of an erasure that made one for all concepts."""
+    if job_id is None or _erases_one_by_one(db, job_id):
         return None
     models = erased_models(db, job_id)
     if not models:
         raise UserError(f"Job {job_id} left no erased model.", "Run that erasure again.")
     return FileInput(path=models[-1].path, sha256=models[-1].sha256)
+
+
+def _erases_one_by_one(db: Database, job_id: int) -> bool:
+    return bool(get_job(db, job_id).spec.get("per_concept"))
+
+
+def _erasures(
+    db: Database, job_id: int | None, concepts: dict[str, ConceptInput]
+) -> dict[str, FileInput]:
+    """{concept id: its model} of an erasure that made one per concept.
+
+    Raises UserError naming the concepts that have none.
+    """
+    if job_id is None or not _erases_one_by_one(db, job_id):
+        return {}
+    by_name = {
+        model.concepts[0]: FileInput(path=model.path, sha256=model.sha256)
+        for model in erased_models(db, job_id)
+    }
+    missing = [c.name for c in concepts.values() if c.images and c.name not in by_name]
+    if missing:
+        raise UserError(
+            f"Job {job_id} made one model per concept, but none without {', '.join(missing)}.",
+            "Erase these classes too, by the names they have in the project.",
+        )
+    return {key: by_name[c.name] for key, c in concepts.items() if c.name in by_name}
+
+
+def _left_files(db: Database, job_id: int | None, role: str) -> dict[str, FileInput]:
+    if job_id is None:
+        return {}
+    found = inversion_files(db, job_id, role)
+    return {str(key): FileInput(path=path, sha256=digest) for key, (path, digest) in found.items()}
 
 
 def bind_erasure(db: Database, spec: ErasureSpec) -> ErasureInputs:
@@ -77,7 +122,10 @@ def bind_erasure(db: Database, spec: ErasureSpec) -> ErasureInputs:
 
 
 def bind_inversion(db: Database, spec: InversionSpec) -> InversionInputs:
-    """Each concept with the training images of the split. Raises UserError if one has none."""
+    """Each concept with the training images of the split.
+
+    Raises UserError if one has none, or a job or file to build on does not fit.
+    """
     concepts = _concepts(db, spec.split_id)
     empty = [concept.name for concept in concepts.values() if not concept.images]
     if empty:
@@ -85,7 +133,24 @@ def bind_inversion(db: Database, spec: InversionSpec) -> InversionInputs:
             f"These classes have no training image in the split: {', '.join(empty)}.",
             "Add images or make another split.",
         )
-    return InversionInputs(concepts=concepts, erasure=_erasure(db, spec.erasure_job))
+    return InversionInputs(
+        concepts=concepts,
+        erasure=_erasure(db, spec.erasure_job),
+        erasures=_erasures(db, spec.erasure_job, concepts),
+        states=_left_files(db, spec.extend_job, "state"),
+        imported=_imported(spec, concepts),
+    )
+
+
+def _imported(spec: InversionSpec, concepts: dict[str, ConceptInput]) -> dict[str, FileInput]:
+    keys = {concept.name: key for key, concept in concepts.items()}
+    unknown = [item.concept for item in spec.imported if item.concept not in keys]
+    if unknown:
+        raise UserError(
+            f"There is no class “{unknown[0]}” to import an embedding for.",
+            f"Classes: {', '.join(keys)}.",
+        )
+    return {keys[item.concept]: FileInput(item.path, item.sha256) for item in spec.imported}
 
 
 def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
@@ -109,6 +174,51 @@ def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
         concepts=concepts,
         embeddings=embeddings,
         erasure=_erasure(db, spec.erasure_job),
+        erasures=_erasures(db, spec.erasure_job, concepts),
+        adapters=_left_files(db, spec.inversion_job, "lora"),
+        regions=_regions(db, sources) if spec.mask != "none" else {},
+    )
+
+
+def _regions(db: Database, sources: dict[str, ImageInput]) -> dict[str, tuple[RegionInput, ...]]:
+    """What is marked on the sources. Raises UserError when that is nothing at all."""
+    found: dict[str, tuple[RegionInput, ...]] = {}
+    for region in find_regions(db, [image.id for image in sources.values()]):
+        key = str(region.image_id)
+        found[key] = (*found.get(key, ()), RegionInput(region.kind.value, dict(region.data)))
+    if not found:
+        raise UserError(
+            "No training image has a region, so there is nothing to keep or to edit alone.",
+            "Draw regions or import masks, or generate without a mask.",
+        )
+    return found
+
+
+def bind_check(db: Database, spec: CheckSpec) -> CheckInputs:
+    """The synthetic images of the generation and the real ones of its split."""
+    plan = get_job(db, spec.generation_job).spec
+    ordinals = {concept.id: concept.label_id for concept in all_concepts(db)}
+    labels = all_labels(db)
+    places = {label.id: place for place, label in enumerate(labels)}
+    made = get_synthetic(db, find_synthetic_ids(db, job_id=spec.generation_job))
+    parts = {
+        part: tuple(i for group in _images(db, plan["split_id"], part).values() for i in group)
+        for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)
+    }
+    return CheckInputs(
+        labels=tuple(label.name for label in labels),
+        synthetics={
+            str(image.unit_id): SyntheticInput(
+                id=image.id,
+                path=image.path,
+                source_image_id=image.source_image_id,
+                label=places[ordinals[image.concept_id]],
+            )
+            for image in made
+            if ordinals.get(image.concept_id) in places
+        },
+        train=parts[Part.TRAIN],
+        test=parts[Part.VALIDATION] + parts[Part.TEST],
     )
 
 
@@ -175,6 +285,7 @@ BINDERS: dict[str, Callable[[Database, Any], AnyInputs]] = {
     "erase": bind_erasure,
     "invert": bind_inversion,
     "generate": bind_generation,
+    "check": bind_check,
     "train": bind_training,
     "compare": bind_evaluation,
 }
