@@ -56,6 +56,8 @@ class Session(QObject):
         self.commands = CommandRunner("commands", self)
         # Imports take minutes; a decision or a cancel must not wait for them.
         self.imports = CommandRunner("imports", self)
+        # What the window asks of many rows, while decisions go on.
+        self.reads = CommandRunner("reads", self)
         self.thumbnails = ThumbnailLoader(get_int("thumbnail_cache_mb") * 2**20, self)
         self.jobs = JobBridge(self._make_supervisor, self)
         self.progress: dict[int, JobProgress] = {}
@@ -63,7 +65,7 @@ class Session(QObject):
         self._kinds: dict[int, str] = {}
         self._is_closing = False
         self._stop_import = threading.Event()
-        for runner in (self.commands, self.imports):
+        for runner in (self.commands, self.imports, self.reads):
             runner.changed.connect(self.changes.publish)
             runner.failed.connect(self.failed)
         self.imports.progressed.connect(self.imported)
@@ -269,6 +271,7 @@ class Session(QObject):
 
     def _finish_closing(self) -> None:
         self.imports.stop()
+        self.reads.stop()
         self.commands.stop()
         self.thumbnails.stop()
         self.changes.close()

@@ -188,8 +188,7 @@ def style_sheet(c: Colors) -> str:
     #segments {{ background: {c.raised}; border-radius: 6px; }}
     QPushButton[role="segment"] {{ background: transparent; border: 1px solid transparent;
         border-radius: 6px; padding: 3px 11px; }}
-    QPushButton[role="segment"]:checked {{ background: {c.surface}; border-color: {c.control};
-        font-weight: 600; }}
+    QPushButton[role="segment"]:checked {{ background: {c.surface}; border-color: {c.control}; }}
     QPushButton[role="segment"]:focus {{ border-color: {c.accent}; }}
     QPushButton[role="menu"] {{ padding: 3px 24px 3px 9px; border-radius: 5px; }}
     QPushButton[role="menu"]:focus {{ border: 1px solid {c.accent}; padding: 3px 24px 3px 9px; }}
@@ -211,6 +210,7 @@ def style_sheet(c: Colors) -> str:
         border: 1px solid {c.border}; border-radius: 8px; gridline-color: {c.border};
         selection-background-color: {c.accent_soft}; selection-color: {c.text}; }}
     QTableView#plain::item {{ padding: 0 8px; }}
+    QTableView#plain {{ outline: none; }}
     QTableView#plain::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
     QTableView#pictures {{ border: none; border-radius: 0; background: {c.window};
         selection-background-color: transparent; }}

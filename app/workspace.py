@@ -89,7 +89,7 @@ class Workspace(QWidget):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)
-        self._soon.timeout.connect(self.refresh)
+        self._soon.timeout.connect(self._refresh_behind)
         self.rail.chosen.connect(self.show_step)
         session.changes.changed.connect(self._on_changed)
         session.imported.connect(self._on_import_progress)
@@ -99,7 +99,6 @@ class Workspace(QWidget):
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
         self.show_step(Step.IMAGES)
-        self.refresh()
         self._greet()
 
     # Pages --------------------------------------------------------------------------------
@@ -131,8 +130,19 @@ class Workspace(QWidget):
         """Derive the states of the steps and of the actions from the rows."""
         if self.session.is_closing:
             return
-        project = self.session.project
-        facts = gather_facts(project, self.session.imports.is_busy)
+        self._show_facts(gather_facts(self.session.project, self.session.imports.is_busy))
+
+    def _refresh_behind(self) -> None:
+        """The same without holding the window up; what changes meanwhile is looked at after."""
+        if self.session.is_closing:
+            return
+        if self.session.reads.is_busy:
+            self._soon.start()
+            return
+        project, is_importing = self.session.project, self.session.imports.is_busy
+        self.session.reads.submit(lambda: gather_facts(project, is_importing), self._show_facts)
+
+    def _show_facts(self, facts: Facts) -> None:
         self.states = derive_states(facts)
         self.rail.show_states(self.states)
         self.main_verb = main_verb(facts, self.states, self.session.jobs.is_running)

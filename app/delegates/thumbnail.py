@@ -25,6 +25,7 @@ from dafusion_core.domain.records import Curation
 MARGIN = 5
 RADIUS = 6
 PREPARED_BYTES = 64 * 2**20
+REJECTED_OPACITY = 0.32
 
 
 class ThumbnailDelegate(QStyledItemDelegate):
@@ -34,7 +35,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
     def __init__(self, loader: ThumbnailLoader, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._loader = loader
-        self._prepared: OrderedDict[tuple[int, int, int, float], QPixmap] = OrderedDict()
+        self._prepared: OrderedDict[tuple[int, int, int, float, float], QPixmap] = OrderedDict()
         self._prepared_bytes = 0
         self.size = 128
         self.has_captions = False
@@ -119,18 +120,16 @@ class ThumbnailDelegate(QStyledItemDelegate):
                 painter.drawRoundedRect(QRectF(frame), RADIUS, RADIUS)
             return QRectF(frame)
         area = fitted(pixmap, QRectF(frame)).toRect()
-        if curation == Curation.REJECTED:
-            painter.setOpacity(0.32)
-        painter.drawPixmap(area.topLeft(), self._prepare(pixmap, area.size(), ratio))
-        painter.setOpacity(1.0)
+        opacity = REJECTED_OPACITY if curation == Curation.REJECTED else 1.0
+        painter.drawPixmap(area.topLeft(), self._prepare(pixmap, area.size(), ratio, opacity))
         return QRectF(area)
 
-    def _prepare(self, pixmap: QPixmap, size: Size, ratio: float) -> QPixmap:
+    def _prepare(self, pixmap: QPixmap, size: Size, ratio: float, opacity: float) -> QPixmap:
         """`pixmap` in exactly the size it is painted in, with round corners.
 
         Scaling and clipping at each repaint took 0.9 ms a picture, this takes 0.01 ms.
         """
-        key = (pixmap.cacheKey(), size.width(), size.height(), ratio)
+        key = (pixmap.cacheKey(), size.width(), size.height(), ratio, opacity)
         found = self._prepared.get(key)
         if found is not None:
             self._prepared.move_to_end(key)
@@ -146,6 +145,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         box = QRectF(0, 0, size.width(), size.height())
         clip.addRoundedRect(box, RADIUS, RADIUS)
         painter.setClipPath(clip)
+        painter.setOpacity(opacity)
         painter.drawPixmap(box, pixmap, QRectF(pixmap.rect()))
         painter.end()
         self._prepared[key] = made

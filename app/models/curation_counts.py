@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from app.models.curation_filter import Filterable
 from dafusion_core.domain.records import Curation
 
 
@@ -55,13 +57,15 @@ class Tally:
         """A picture changed its state."""
         self.cells.setdefault((concept_id, t0), Counts()).move(old, new)
 
-    def start(self, concept_id: int, t0: float, state: Curation | None) -> None:
-        """A picture is there from the beginning, or planned (None)."""
-        counts = self.cells.setdefault((concept_id, t0), Counts())
-        if state is None:
-            counts.waiting += 1
-        else:
-            counts.by_curation[state] += 1
+    def start(self, cells: Iterable[Filterable]) -> None:
+        """Pictures that are there from the beginning, or planned."""
+        found = Counter((cell.concept_id, cell.t0, cell.curation) for cell in cells)
+        for (concept_id, t0, state), number in found.items():
+            counts = self.cells.setdefault((concept_id, t0), Counts())
+            if state is None:
+                counts.waiting += number
+            else:
+                counts.by_curation[state] += number
 
     def total(self, concepts: Iterable[int] = (), t0s: Iterable[float] = ()) -> Counts:
         """Over some classes and t0 (none given: all)."""

@@ -10,7 +10,13 @@ from PySide6.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, QOb
 
 from app.models.curation_counts import Counts, Tally
 from app.models.curation_filter import CurationFilter
-from app.models.curation_layout import FIRST_T0_COLUMN, Cell, GridRow, lay_out
+from app.models.curation_layout import (
+    FIRST_T0_COLUMN,
+    Cell,
+    GridRow,
+    lay_out,
+    without_collecting,
+)
 from app.models.roles import (
     CAPTION_ROLE,
     CURATION_ROLE,
@@ -51,6 +57,10 @@ class CurationGridModel(QAbstractTableModel):
 
     def show_job(self, job_id: int | None) -> None:
         """Lay out a generation; None shows nothing."""
+        with without_collecting():
+            self._lay_out(job_id)
+
+    def _lay_out(self, job_id: int | None) -> None:
         cells = [] if job_id is None else self.project.grid_cells(job_id)
         self.beginResetModel()
         self.job_id = job_id
@@ -64,8 +74,7 @@ class CurationGridModel(QAbstractTableModel):
         self._names = {concept.id: concept.name for concept in self.project.concepts()}
         self._sources = {}
         self.tally = Tally()
-        for cell in self._by_unit.values():
-            self.tally.start(cell.concept_id, cell.t0, cell.curation)
+        self.tally.start(self._by_unit.values())
         self.pictures.replace(self._by_id)
         self._choose_rows()
         self.endResetModel()
@@ -114,9 +123,10 @@ class CurationGridModel(QAbstractTableModel):
 
     def take_decisions(self, ids: Sequence[int]) -> list[Cell]:
         """Decisions or stars of these pictures have changed; returns their cells."""
-        self.pictures.refresh(ids)
         touched = []
-        for image in self.project.synthetic(ids):
+        images = self.project.synthetic(ids)
+        self.pictures.put(images)
+        for image in images:
             cell = self._by_id.get(image.id)
             if cell is None:
                 continue

@@ -1,4 +1,4 @@
-"""Rows of a long list, read in windows when they are looked at, the oldest windows forgotten."""
+"""Rows of a long list, read in windows when they are looked at, the oldest records forgotten."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 WINDOW = 200
-KEPT_WINDOWS = 25
+KEPT = 5000  # records; thousands are a few megabytes
+MANY_REMOVED = 1000
 
 
 class WindowedRows(Generic[T]):
@@ -19,7 +20,8 @@ class WindowedRows(Generic[T]):
         self._fetch = fetch
         self._ids: list[int] = []
         self._places: dict[int, int] = {}
-        self._windows: OrderedDict[int, dict[int, T]] = OrderedDict()
+        self._removed = 0  # since the places were written down: they are too high by at most this
+        self._records: OrderedDict[int, T | None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -31,47 +33,56 @@ class WindowedRows(Generic[T]):
 
     def place(self, row_id: int) -> int:
         """Where an id is, -1 if it is not here."""
-        return self._places.get(row_id, -1)
+        place = self._places.get(row_id, -1)
+        if place < 0 or not self._removed:
+            return place
+        return self._ids.index(row_id, max(0, place - self._removed), place + 1)
 
     def replace(self, ids: Iterable[int]) -> None:
-        """Start again with these ids."""
+        """Start again with these ids; records are kept, they belong to ids."""
         self._ids = list(ids)
+        self._write_places()
+
+    def _write_places(self) -> None:
         self._places = {row_id: place for place, row_id in enumerate(self._ids)}
-        self._windows.clear()
+        self._removed = 0
 
     def append(self, ids: Sequence[int]) -> None:
-        """Add ids (not here yet) at the end; the last window may have been incomplete."""
-        self._windows.pop(len(self._ids) // WINDOW, None)
+        """Add ids (not here yet) at the end."""
         for row_id in ids:
-            self._places[row_id] = len(self._ids)
+            self._places[row_id] = len(self._ids) + self._removed
             self._ids.append(row_id)
 
     def remove(self, place: int) -> None:
         """Take one id out; those after it move up."""
         del self._places[self._ids.pop(place)]
-        for number in range(place, len(self._ids)):
-            self._places[self._ids[number]] = number
-        first = place // WINDOW
-        for number in [key for key in self._windows if key >= first]:
-            del self._windows[number]
+        self._removed += 1
+        if self._removed > MANY_REMOVED:
+            self._write_places()
 
     def record(self, place: int) -> T | None:
         """The record at a place; None if its row is gone from the project."""
-        number = place // WINDOW
-        window = self._windows.get(number)
-        if window is None:
-            wanted = self._ids[number * WINDOW : (number + 1) * WINDOW]
-            window = {record.id: record for record in self._fetch(wanted)}  # type: ignore[attr-defined]
-            self._windows[number] = window
-            if len(self._windows) > KEPT_WINDOWS:
-                self._windows.popitem(last=False)
-        else:
-            self._windows.move_to_end(number)
-        return window.get(self._ids[place])
+        row_id = self._ids[place]
+        if row_id in self._records:
+            return self._records[row_id]
+        start = place - place % WINDOW
+        wanted = [i for i in self._ids[start : start + WINDOW] if i not in self._records]
+        self._records.update(dict.fromkeys(wanted))
+        self.put(self._fetch(wanted))
+        while len(self._records) > KEPT:
+            self._records.popitem(last=False)
+        return self._records.get(row_id)
+
+    def put(self, records: Iterable[T]) -> None:
+        """Records as they are now; of ids that are not known here, nothing is kept."""
+        for record in records:
+            row_id: int = record.id  # type: ignore[attr-defined]
+            if row_id in self._records or row_id in self._places:
+                self._records[row_id] = record
 
     def forget(self, ids: Iterable[int]) -> list[int]:
         """The records of these ids have changed: read them again. Returns their places."""
-        places = [self._places[row_id] for row_id in ids if row_id in self._places]
-        for number in {place // WINDOW for place in places}:
-            self._windows.pop(number, None)
-        return places
+        known = [row_id for row_id in ids if row_id in self._places]
+        for row_id in known:
+            self._records.pop(row_id, None)
+        return [self.place(row_id) for row_id in known]

@@ -54,9 +54,10 @@ class SyntheticListModel(QAbstractListModel):
             self._rows.append(new)
             self.endInsertRows()
 
-    def refresh(self, ids: Iterable[int]) -> None:
-        """These images have changed (a decision)."""
-        places = self._rows.forget(ids)
+    def put(self, images: Sequence[SyntheticImage]) -> None:
+        """These images are now like this."""
+        self._rows.put(images)
+        places = [place for image in images if (place := self._rows.place(image.id)) >= 0]
         if places:
             self.dataChanged.emit(self.index(min(places)), self.index(max(places)))
 

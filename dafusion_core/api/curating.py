@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.records import Lineage, SavedView
-from dafusion_core.storage import concepts, images, jobs, synthetic, views
+from dafusion_core.domain.records import Lineage, Part, SavedView
+from dafusion_core.storage import concepts, images, jobs, overview, splits, synthetic, views
 
 if TYPE_CHECKING:
     from dafusion_core.storage.project import ProjectFile
@@ -39,6 +39,15 @@ class Curating:
         """Forget a named filter."""
         self.file.require_writable()
         views.remove_view(self.file.db, page, name)
+
+    def image_ids(self, label: str | None = None) -> list[int]:
+        """Ids of the real images (of a class), by class and id."""
+        return overview.image_ids(self.file.db, label)
+
+    def part_counts(self) -> dict[str, dict[Part | None, int]]:
+        """Class → part of the current split (None: in no part) → number of real images."""
+        found = splits.all_splits(self.file.db)
+        return overview.part_counts(self.file.db, found[-1].id if found else None)
 
     def lineage(self, synthetic_id: int) -> Lineage:
         """Photo, plan, prompt, token embedding and erased model of a synthetic image.

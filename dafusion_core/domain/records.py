@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 UNLABELLED = 0  # the label id of images that have no class yet
 
@@ -161,9 +161,10 @@ class SyntheticImage:
     rating: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GridCell:
+class GridCell(NamedTuple):
     """One picture a generation plans, and its synthetic image once that is there.
+
+    A tuple, because a large plan has tens of thousands and they are made in one go.
 
     `state` is the unit's; `synthetic_id` and `curation` are None until the unit is done.
     """

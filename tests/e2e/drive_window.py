@@ -187,7 +187,9 @@ class Driver:
                 self.wait(0.8)
                 self.shoot(f"{mode.value}-{step.value}")
         self.workspace.show_step(Step.CURATE)
-        self.workspace.curate.grid.opened.emit(self.workspace.curate.model.index(0, 2))
+        page = self.workspace.curate
+        page.grid.go_to(page.model.index(0, 2))
+        page.open_stage()
         self.wait(1)
         self.shoot("loupe")
         for evaluation in self.session.project.evaluations():

@@ -17,7 +17,8 @@ from app.main import make_application
 from app.main_window import MainWindow
 from app.session import Session
 from app.workspace import Workspace
-from dafusion_core.domain.records import JobState
+from dafusion_core.api.project import Project
+from dafusion_core.domain.records import Job, JobState
 from tests.fake_methods import TARGET
 
 
@@ -117,3 +118,29 @@ def wait_until_done(qtbot: QtBot, window: MainWindow, timeout: int = 30_000) -> 
         return bool(found) and set(found.values()) == {JobState.SUCCEEDED}
 
     qtbot.waitUntil(done, timeout=timeout)
+
+
+def make_pictures(project: Project, job: Job, first: int, last: int) -> list[int]:
+    """Rows as a worker would add them for these units, with the photo as the picture."""
+    db = project.file.db
+    ids = []
+    with db.atomic():
+        for unit in project.units(job.id)[first:last]:
+            source = project.image(unit.payload["source_image_id"])
+            row = {
+                "unit_id": unit.id,
+                "job_id": job.id,
+                "source_image_id": source.id,
+                "concept_id": unit.payload["concept_id"],
+                "t0": unit.payload["t0"],
+                "variant": unit.payload["variant"],
+                "seed": unit.seed,
+                "path": source.path,
+                "sha256": source.sha256,
+                "width": source.width,
+                "height": source.height,
+                "created_at": "2026-01-01T00:00:00.000+00:00",
+            }
+            ids.append(db.insert("synthetic_image", row))
+            db.execute("UPDATE job_unit SET state = 'done' WHERE id = ?", [unit.id])
+    return ids

@@ -21,7 +21,7 @@ from app.models.grid_proxy import GridProxyModel
 from app.models.image_list import ImageListModel
 from app.models.job_table import JobTableModel
 from app.models.roles import CURATION_ROLE, ID_ROLE, KIND_ROLE, PATH_ROLE, CellKind
-from app.models.rows import KEPT_WINDOWS, WINDOW, WindowedRows
+from app.models.rows import KEPT, WINDOW, WindowedRows
 from app.models.synthetic_list import SyntheticListModel
 from app.pages.curate.grid import CurationGrid
 from app.thumbnails import ThumbnailLoader
@@ -29,6 +29,7 @@ from app.widgets.picture_grid import FoldedGrid
 from dafusion_core import api
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, Job
+from tests.qt.conftest import make_pictures
 
 
 @pytest.fixture
@@ -45,32 +46,6 @@ def loader(qtbot: QtBot) -> Iterator[ThumbnailLoader]:
     loader = ThumbnailLoader(8 * 2**20)
     yield loader
     loader.stop()
-
-
-def make_pictures(project: Project, job: Job, first: int, last: int) -> list[int]:
-    """Rows as a worker would add them for these units, with the photo as the picture."""
-    db = project.file.db
-    ids = []
-    with db.atomic():
-        for unit in project.units(job.id)[first:last]:
-            source = project.image(unit.payload["source_image_id"])
-            row = {
-                "unit_id": unit.id,
-                "job_id": job.id,
-                "source_image_id": source.id,
-                "concept_id": unit.payload["concept_id"],
-                "t0": unit.payload["t0"],
-                "variant": unit.payload["variant"],
-                "seed": unit.seed,
-                "path": source.path,
-                "sha256": source.sha256,
-                "width": source.width,
-                "height": source.height,
-                "created_at": "2026-01-01T00:00:00.000+00:00",
-            }
-            ids.append(db.insert("synthetic_image", row))
-            db.execute("UPDATE job_unit SET state = 'done' WHERE id = ?", [unit.id])
-    return ids
 
 
 @pytest.fixture
@@ -102,11 +77,17 @@ def test_rows_are_read_in_windows_and_old_windows_forgotten() -> None:
     assert reads == [WINDOW]
     for place in range(0, 10_000, WINDOW):
         rows.record(place)
-    assert len(rows._windows) == KEPT_WINDOWS
+    assert len(rows._records) == KEPT
     reads.clear()
     rows.forget([9_999])
     rows.record(9_999)
-    assert reads == [WINDOW]
+    assert reads == [1]  # only what changed
+
+    rows.remove(5)
+    rows.remove(100)
+    assert (rows.place(4), rows.place(5), rows.place(6), rows.place(200)) == (4, -1, 5, 198)
+    rows.append([20_000])
+    assert rows.place(20_000) == len(rows) - 1 == 9_998
 
 
 # ------------------------------------------------------------------------------- lists

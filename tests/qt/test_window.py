@@ -348,13 +348,13 @@ def test_curating_with_the_keyboard(qtbot: QtBot, window: MainWindow, photos: Pa
     # the loupe decides too, and moves on
     grid.go_to(model.index(1, 1))
     qtbot.keyClick(grid, Qt.Key.Key_Return)
-    assert page.views.currentWidget() is page.loupe
-    qtbot.keyClick(page.loupe, Qt.Key.Key_P)
+    assert page.views.currentWidget() is page.stage
+    qtbot.keyClick(page.stage, Qt.Key.Key_P)
     qtbot.waitUntil(lambda: decided(Curation.KEPT) == 2)
     assert grid.currentIndex() == model.index(1, 2)
-    qtbot.keyClick(page.loupe, Qt.Key.Key_Left)
+    qtbot.keyClick(page.stage, Qt.Key.Key_Left)
     assert grid.currentIndex() == model.index(1, 1)
-    qtbot.keyClick(page.loupe, Qt.Key.Key_Escape)
+    qtbot.keyClick(page.stage, Qt.Key.Key_Escape)
     assert page.views.currentWidget() is grid
 
     # next undecided skips what is decided

@@ -64,6 +64,7 @@ class FilterBar(QWidget):
             menu.setToolTipsVisible(True)
             menu.aboutToShow.connect(partial(self._fill, kind, menu))
             made.setMenu(menu)
+            made.setMinimumWidth(52)  # a narrow window cuts the words, not the page
             self.buttons[kind] = made
             layout.addWidget(made)
         self.clear = button("Show all", self.reset, "link", "Take every filter away.")

@@ -46,7 +46,7 @@ class FlatGrid(FoldedGrid):
         """These have arrived or were decided: they come, change or leave."""
         wanted = self.grid_model.filter
         ids = [cell.synthetic_id for cell in cells if cell.synthetic_id is not None]
-        self.list.refresh(ids)
+        self.list.put([image for i in ids if (image := self.grid_model.pictures.by_id(i))])
         leaving = [
             cell.synthetic_id
             for cell in cells

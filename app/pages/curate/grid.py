@@ -12,7 +12,7 @@ from app.thumbnails import ThumbnailLoader
 from app.widgets.picture_grid import PictureGrid
 from app.widgets.t0_header import T0Header
 
-MIN_SIZE, MAX_SIZE = 96, 220
+MIN_SIZE, MAX_SIZE = 64, 220
 
 
 class CurationGrid(PictureGrid):

@@ -95,16 +95,14 @@ class ImagesPage(Page):
 
     def refresh(self, changes: ProjectChanges | None) -> None:
         """Read counts, split and problems again."""
-        images = self.project.images()
-        self.show_content(bool(images))
+        by_class = self.project.part_counts()
         parts = (Part.TRAIN, Part.TEST)
-        names = [item.name for item in self.project.labels()]
-        counts = {name: [0, 0, 0] for name in names}
-        for image in images:
-            counts[image.label][0] += 1
-            if image.part in parts:
-                counts[image.label][1 + parts.index(image.part)] += 1
+        counts = {
+            name: [sum(found.values()), *(found.get(part, 0) for part in parts)]
+            for name, found in by_class.items()
+        }
         totals = [sum(values) for values in zip(*counts.values(), strict=True)] or [0, 0, 0]
+        self.show_content(totals[0] > 0)
         split = self.project.current_split()
         self._fill([(ALL, totals), *counts.items()], has_split=split is not None)
         if split is None:
@@ -137,9 +135,7 @@ class ImagesPage(Page):
     def _show_class(self) -> None:
         number = self.classes.currentRow()
         item = self.classes.item(number, 0) if number > 0 else None
-        images = self.project.images(label=item.text() if item else None)
-        images.sort(key=lambda image: (image.label_id, image.id))
-        self.model.show_images(image.id for image in images)
+        self.model.show_images(self.project.image_ids(item.text() if item else None))
 
     def _refresh_problems(self) -> None:
         problems = self.project.import_problems()

@@ -1,0 +1,331 @@
+"""How the window feels with 50,000 synthetic images, and how fast it starts.
+
+    QT_QPA_PLATFORM=offscreen python tests/benchmarks/bench_window.py [--pictures N] [--out FILE]
+
+Prints JSON: milliseconds unless the name says otherwise, with the bar each has to stay below.
+"Repaint" is from the key press to the moment the grid has painted the decided picture, the
+project having been written in between. Each figure is of this machine; run it on an idle one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+BARS = {
+    "cold_start": 1000.0,
+    "open_to_painted_grid": 1000.0,
+    "reject_to_repaint_p95": 16.0,
+    "list_reject_to_repaint_p95": 16.0,
+    "scroll_frame_p95": 16.0,
+    "memory_mb": 300.0,
+    "lateness_p99_busy": 20.0,
+}
+
+START = """
+import sys, time
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+began = float(sys.argv[1])
+import app.main as program
+from app.main_window import MainWindow
+def painted():
+    print((time.time() - began) * 1000)
+    QApplication.exit(0)
+class Timed(MainWindow):
+    def paintEvent(self, event):
+        super().paintEvent(event)
+        QTimer.singleShot(0, painted)
+program.MainWindow = Timed
+program.main(["dafusion"])
+"""
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """A quantile, the nearest value above."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def make_project(folder: Path, pictures: int) -> Path:
+    """A project as a large generation leaves it; the picture files are shared."""
+    from dafusion_core import api
+    from dafusion_core.resources import resource_path
+    from dafusion_core.storage import images
+    from dafusion_core.storage.database import utc_now
+
+    with api.create(folder / "large") as project:
+        project.import_folder(resource_path("sample"))
+        base = project.images()
+        db = project.file.db
+        number = pictures // 4
+        images.add_images(
+            db,
+            [
+                {
+                    "path": base[i % len(base)].path,
+                    "is_reference": 0,
+                    "sha256": f"{i:064x}",
+                    "width": 64,
+                    "height": 64,
+                    "mode": "RGB",
+                    "label_id": base[i % len(base)].label_id,
+                    "original_path": f"/photos/{i}.png",
+                    "original_size": 1,
+                    "original_mtime_ns": i,
+                }
+                for i in range(number)
+            ],
+        )
+        project.make_split(test=0.01)
+        job = project.generate(variants=1)
+        units = project.units(job.id)
+        with db.atomic():
+            db.execute_many(
+                "INSERT INTO synthetic_image(unit_id, job_id, source_image_id, concept_id, t0, "
+                "variant, seed, path, sha256, width, height, created_at) "
+                "VALUES (?, ?, ?, ?, ?, 0, ?, ?, 'x', 64, 64, ?)",
+                [
+                    (
+                        unit.id,
+                        job.id,
+                        unit.payload["source_image_id"],
+                        unit.payload["concept_id"],
+                        unit.payload["t0"],
+                        unit.seed,
+                        base[unit.ordinal % len(base)].path,
+                        utc_now(),
+                    )
+                    for unit in units
+                ],
+            )
+            db.execute("UPDATE job_unit SET state = 'done'")
+            db.execute("UPDATE job SET state = 'succeeded', done = total")
+        return project.path
+
+
+def cold_start() -> float:
+    """A new process to a painted window, the better of three (the first fills the disk cache)."""
+    times = []
+    for _ in range(3):
+        answer = subprocess.run(
+            [sys.executable, "-c", START, str(time.time())],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        times.append(float(answer.stdout))
+    return min(times[1:])
+
+
+class Window:
+    """The real window, and what to time in it."""
+
+    def __init__(self) -> None:
+        from app.main import make_application
+        from app.main_window import MainWindow
+
+        self.app = make_application(["bench"])
+        self.window = MainWindow()
+        self.window.resize(1280, 900)
+        self.window.show()
+        self.pump(0.5)
+
+    def pump(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self.app.processEvents()
+            time.sleep(0.001)
+
+    def until(self, holds: Callable[[], bool], limit_s: float = 10) -> float:
+        """Milliseconds until `holds`, the event loop turning as it does for users."""
+        began = time.perf_counter()
+        while not holds():
+            self.app.processEvents()
+            if time.perf_counter() - began > limit_s:
+                raise SystemExit("it never happened")
+        return (time.perf_counter() - began) * 1000
+
+    def open(self, path: Path) -> float:
+        from app.steps import Step
+
+        began = time.perf_counter()
+        self.window.open_project(path)
+        workspace = self.window.workspace
+        assert workspace is not None
+        self.workspace = workspace
+        workspace.show_step(Step.CURATE)
+        page = workspace.curate
+        self.app.processEvents()
+        page.grid.viewport().repaint()
+        self.until(lambda: page.model.rowCount() > 0)
+        page.grid.viewport().repaint()
+        return (time.perf_counter() - began) * 1000
+
+    def decide(self, view: Any, number: int) -> list[float]:
+        """Press X, wait until that picture has been painted as rejected."""
+        from PySide6.QtCore import Qt
+        from PySide6.QtTest import QTest
+
+        from dafusion_core.domain.records import Curation
+
+        page = self.workspace.curate
+        painted: list[bool] = []
+        real = type(view).paintEvent
+
+        def paint(event: Any) -> None:
+            real(view, event)
+            cell = page.model.cell_of(target)
+            painted.append(cell is not None and cell.curation is Curation.REJECTED)
+
+        view.paintEvent = paint
+        times = []
+        view.setFocus()
+        for _ in range(number):
+            target = view.current_id()
+            painted.clear()
+            began = time.perf_counter()
+            QTest.keyClick(view, Qt.Key.Key_X)
+            self.until(lambda: any(painted))
+            times.append((time.perf_counter() - began) * 1000)
+            self.pump(0.08)  # a fast human; the rest of the window catches up in between
+        del view.paintEvent
+        return times
+
+    def scroll(self, number: int) -> list[float]:
+        """Frames of turning the wheel through the grid, painted at once."""
+        grid = self.workspace.curate.grid
+        bar = grid.verticalScrollBar()
+        times = []
+        for step in range(number):
+            began = time.perf_counter()
+            bar.setValue(step * 60)
+            grid.viewport().repaint()
+            times.append((time.perf_counter() - began) * 1000)
+            self.app.processEvents()
+        return times
+
+    def lateness(self, seconds: float) -> list[float]:
+        """How late a 16 ms timer is while two processes keep both cores busy."""
+        from PySide6.QtCore import QEventLoop, QTimer
+
+        busy = [
+            subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**6))"])
+            for _ in range(os.cpu_count() or 2)
+        ]
+        late: list[float] = []
+        timer = QTimer()
+        timer.setInterval(16)
+        last = time.perf_counter()
+
+        def tick() -> None:
+            nonlocal last
+            now = time.perf_counter()
+            late.append(max(0.0, (now - last) * 1000 - 16))
+            last = now
+
+        timer.timeout.connect(tick)
+        timer.start()
+        loop = QEventLoop()
+        QTimer.singleShot(round(seconds * 1000), loop.quit)
+        loop.exec()
+        timer.stop()
+        for process in busy:
+            process.kill()
+            process.wait()
+        return late
+
+
+def memory_mb() -> float:
+    """Resident memory now (Linux), else the most there was."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(folder: Path, pictures: int) -> dict[str, float]:
+    """All figures."""
+    path = make_project(folder, pictures)
+    figures = {"cold_start": cold_start()}
+    # A process of its own: making the project must not count as the window's memory.
+    answer = subprocess.run(
+        [sys.executable, __file__, "--measure", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if answer.returncode:
+        raise SystemExit(answer.stderr)
+    figures.update(json.loads(answer.stdout.splitlines()[-1]))
+    return figures
+
+
+def measure_open(path: Path) -> dict[str, float]:
+    """The figures of one open project."""
+    window = Window()
+    figures = {"open_to_painted_grid": window.open(path)}
+    window.pump(1.0)
+    page = window.workspace.curate
+    times = window.decide(page.grid, 150)
+    figures["reject_to_repaint_p50"] = quantile(times, 0.5)
+    figures["reject_to_repaint_p95"] = quantile(times, 0.95)
+    frames = window.scroll(600)
+    figures["scroll_frame_p50"] = quantile(frames, 0.5)
+    figures["scroll_frame_p95"] = quantile(frames, 0.95)
+    began = time.perf_counter()
+    page.show_view("list")
+    window.app.processEvents()
+    figures["show_list"] = (time.perf_counter() - began) * 1000
+    times = window.decide(page.flat, 100)
+    figures["list_reject_to_repaint_p95"] = quantile(times, 0.95)
+    figures["memory_mb"] = memory_mb()
+    late = window.lateness(4)
+    figures["lateness_p99_busy"] = quantile(late, 0.99)
+    if window.window.session is not None:
+        window.window.session.close_now()
+    window.window.close()
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=50_000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if options.measure:
+        print(json.dumps(measure_open(options.measure)))
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-window-") as place:
+        os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = place
+        figures = measure(Path(place), options.pictures)
+    lines = {
+        name: {"value": round(value, 2), "bar": BARS.get(name)} for name, value in figures.items()
+    }
+    answer = {"pictures": options.pictures, "cores": os.cpu_count(), "figures": lines}
+    text = json.dumps(answer, indent=2)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
