@@ -48,17 +48,28 @@ def class_words(name: str) -> set[str]:
     return {word for word in re.split(r"[\W_]+", name.lower()) if len(word) > 2}
 
 
-def check_neutral(name: str, prompts: tuple[str, ...] | list[str]) -> None:
+def check_neutral(
+    name: str, prompts: tuple[str, ...] | list[str], synonyms: tuple[str, ...] = ()
+) -> None:
     """Refuse prompts that name the class: the model would know it from its text, not its pictures.
 
-    The placeholder must already be taken out of `prompts`. Raises UserError.
+    The placeholder must already be taken out of `prompts`. `synonyms` are other words for it
+    that must not appear either. Raises UserError.
     """
-    wanted = class_words(name)
-    for prompt in prompts:
-        found = wanted & class_words(prompt)
-        if found:
+    for word in (name, *synonyms):
+        wanted = class_words(word)
+        for prompt in prompts:
+            found = wanted & class_words(prompt)
+            if not found:
+                continue
+            if word == name:
+                raise UserError(
+                    f"The class “{name}” shares the word “{min(found)}” with the sentence "
+                    f"“{prompt}” that its pictures are described with.",
+                    "Rename the class, so that the model cannot know it by its name.",
+                )
             raise UserError(
-                f"The class “{name}” shares the word “{min(found)}” with the sentence “{prompt}” "
-                "that its pictures are described with.",
-                "Rename the class, so that the model cannot know it by its name.",
+                f"The forbidden word “{word}” is in the sentence “{prompt}” that pictures are "
+                "described with.",
+                "Take it off the list if it does not give a class away.",
             )

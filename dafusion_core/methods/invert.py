@@ -1,25 +1,42 @@
-"""Textual inversion: learn the vectors of a concept's tokens from its few pictures (§3).
+"""Teach the model each concept from its few pictures (§3): vectors, and what else is chosen.
 
-Only the [n, d] rows are parameters. The gradient runs through the frozen U-Net and the frozen
-text encoder; what the VAE says about each picture and its mirror image is computed once, and a
-new latent is sampled from it at every step.
-
-Several concepts may share a step: their losses are summed and no operation of the networks mixes
-samples, so each row gets the gradient that it would get alone.
+The mathematics is in `engine.learning`; here is what surrounds it: which concepts share a step,
+going on after a stop, previews, and the files that are left.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
-from dafusion_core.domain.errors import BadImage, OutOfMemory, UserError
-from dafusion_core.domain.inputs import ConceptInput, InversionInputs
+from dafusion_core.domain.errors import BadImage, Interruption, OutOfMemory, UserError
+from dafusion_core.domain.inputs import ConceptInput, FileInput, InversionInputs
 from dafusion_core.domain.records import JobUnit
-from dafusion_core.domain.specs import InversionSpec, derive_seed
-from dafusion_core.engine import images, objective, sampling, splice, templates, tokens
+from dafusion_core.domain.specs import InversionSpec, canonical_json, derive_seed
+from dafusion_core.engine import foreign_embeddings, images, sampling, splice, templates, tokens
+from dafusion_core.engine.adaptations import Adaptation, chosen
 from dafusion_core.engine.devices import guard, release_memory, resolve_device
+from dafusion_core.engine.learning import (
+    Draw,
+    Learner,
+    check_result,
+    concept_loss,
+    draw_step,
+    held_out_loss,
+    prompt_ids,
+)
+from dafusion_core.engine.learning_state import (
+    LearningState,
+    moments_of,
+    read_state,
+    set_moments,
+    write_state,
+)
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import encode_posterior
 from dafusion_core.engine.torch_setup import torch
@@ -30,124 +47,338 @@ __all__ = ["Draw", "Learner", "concept_loss", "draw_step", "run"]
 _EVERY = 10  # steps between two points of the loss curve
 _PREVIEW_EVERY = 100  # steps, or a quarter of all of them where that is longer
 _PREVIEW_STEPS = 15
-_HELD_OUT = 16  # fixed (picture, timestep, noise) triples for the loss before and after
+_SAVE_EVERY_S = 5.0  # how much work a killed process may lose
+_SAME_TO_EXTEND = ("base_hash", "erasure", "placeholder", "vectors", "adaptation", "lora_rank")
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """The random choices of one step for one concept; b is the batch size.
-
-    pictures, timesteps, templates: [b]; flips: [b] of 0/1; sample, noise: [b, c, h, w].
-    """
-
-    pictures: torch.Tensor
-    flips: torch.Tensor
-    templates: torch.Tensor
-    sample: torch.Tensor
-    noise: torch.Tensor
-    timesteps: torch.Tensor
-
-
-@dataclass
-class Learner:
-    """One concept while it is learned."""
+class _Task:
+    """A concept to learn, and where it goes on from."""
 
     unit: JobUnit
     concept: ConceptInput
-    names: list[str]
-    start: torch.Tensor  # [n, d]
-    mean: torch.Tensor  # [2, pictures, c, h, w]: as they are, mirrored
-    std: torch.Tensor
-    generator: torch.Generator
-    ids: torch.Tensor = field(default_factory=lambda: torch.zeros(0))  # [templates, length]
-    held_out_before: float = 0.0
-    losses: list[float] = field(default_factory=list)
+    erasure: FileInput | None
+    identity: str
+    begins: LearningState | None
+
+    @property
+    def step(self) -> int:
+        """Steps that are done already."""
+        return self.begins.step if self.begins else 0
+
+    @property
+    def alike(self) -> tuple[str, int]:
+        """What concepts must have in common to share steps."""
+        return (self.erasure.path if self.erasure else "", self.step)
 
 
 def run(
     spec: InversionSpec, inputs: InversionInputs, units: Sequence[JobUnit], ctx: JobContext
 ) -> None:
-    """Learn one embedding per unit.
+    """Learn one embedding per unit, or read it where the spec names a file.
 
-    Raises UserError when a concept has no usable picture, its placeholder is taken, its name
-    stands in the prompts, or training went wrong (values that are not numbers, vectors that
-    never moved).
+    Raises UserError when a concept has no usable picture, its placeholder is taken, its name or
+    a forbidden word stands in the prompts, what it shall go on from does not fit, or training
+    went wrong (values that are not numbers, vectors that never moved).
     """
     device = resolve_device(ctx.device)
     ctx.progress(0, len(units), "loading the model")
-    model = shared_cache().get(
-        spec.model,
-        device=device,
-        dtype=torch.float32,
-        erasure=ctx.resolve(inputs.erasure.path) if inputs.erasure else None,
-    )
     for unit in units:
         concept = inputs.concepts[str(unit.payload["concept_id"])]
-        templates.check_neutral(concept.name, templates.OBJECT_TEMPLATES)
-    size = group_size(model, spec)
-    for start in range(0, len(units), size):
-        group = units[start : start + size]
+        templates.check_neutral(concept.name, templates.OBJECT_TEMPLATES, spec.forbidden)
+    done = 0
+    learned = []
+    for unit in units:
+        if str(unit.payload["concept_id"]) in inputs.imported:
+            _import(spec, inputs, unit, _model(spec, None, device, ctx), ctx)
+            done += 1
+        else:
+            learned.append(unit)
+    tasks = [_task(spec, inputs, unit, _model(spec, None, device, ctx), ctx) for unit in learned]
+    for group in _groups(tasks, spec, _model(spec, None, device, ctx) if tasks else None):
+        model = _model(spec, group[0].erasure, device, ctx)
         with guard(device, f"learning {len(group)} concepts at once"):
-            _learn_group(spec, inputs, group, model, ctx, start, len(units))
+            _learn_group(spec, group, model, ctx, done, len(units))
+        done += len(group)
     ctx.progress(len(units), len(units), "done")
 
 
+def _model(
+    spec: InversionSpec, erasure: FileInput | None, device: torch.device, ctx: JobContext
+) -> DiffusionModel:
+    return shared_cache().get(
+        spec.model,
+        device=device,
+        dtype=torch.float32,
+        erasure=ctx.resolve(erasure.path) if erasure else None,
+    )
+
+
 def group_size(model: DiffusionModel, spec: InversionSpec) -> int:
-    """How many concepts share a step: as many as keep the step's latents small."""
+    """How many concepts share a step: as many as keep the step's latents small.
+
+    Changes of the network belong to one concept, so those are learned one by one.
+    """
+    if spec.has_adapter:
+        return 1
     side = model.check_resolution(spec.resolution) // model.scale
     cells = spec.batch_size * side * side
     return max(1, min(16, 8192 // cells))
 
 
-def _learn_group(
+def _groups(
+    tasks: Sequence[_Task], spec: InversionSpec, model: DiffusionModel | None
+) -> Iterator[list[_Task]]:
+    """Tasks that share steps: on the same weights, and equally far."""
+    if model is None:
+        return
+    size = group_size(model, spec)
+    for _key, alike in groupby(sorted(tasks, key=lambda task: task.alike), lambda task: task.alike):
+        together = list(alike)
+        for start in range(0, len(together), size):
+            yield together[start : start + size]
+
+
+# ------------------------------------------------------------------------- where to begin
+
+
+def _task(
     spec: InversionSpec,
     inputs: InversionInputs,
-    units: Sequence[JobUnit],
+    unit: JobUnit,
+    model: DiffusionModel,
+    ctx: JobContext,
+) -> _Task:
+    key = str(unit.payload["concept_id"])
+    concept = inputs.concepts[key]
+    erasure = inputs.erasures.get(key, inputs.erasure)
+    identity = canonical_json(
+        {
+            "base_hash": model.base_hash,
+            "erasure": erasure.sha256 if erasure else "",
+            "placeholder": concept.placeholder,
+            "initialiser": spec.initialiser or concept.initialiser,
+            "images": [image.sha256 for image in concept.images],
+            "vectors": spec.vectors,
+            "batch_size": spec.batch_size,
+            "learning_rate": spec.learning_rate,
+            "weight_decay": spec.weight_decay,
+            "flip": spec.flip,
+            "resolution": spec.resolution,
+            "adaptation": spec.adaptation,
+            "lora_rank": spec.lora_rank if spec.has_adapter else 0,
+            "lora_learning_rate": spec.lora_learning_rate if spec.has_adapter else 0,
+            "seed": unit.seed,
+        }
+    )
+    begins = _kept(ctx, unit, identity)
+    if begins is None and key in inputs.states:
+        begins = _extended(spec, concept, ctx.resolve(inputs.states[key].path), identity)
+    elif begins is None and spec.extend_job is not None:
+        raise UserError(
+            f"Job {spec.extend_job} left no state to go on from for {concept.name}.",
+            "Learn the concept from the beginning.",
+        )
+    return _Task(unit, concept, erasure, identity, begins)
+
+
+def _kept_path(ctx: JobContext, unit: JobUnit) -> Path:
+    return ctx.kept / f"unit-{unit.id}.safetensors"
+
+
+def _kept(ctx: JobContext, unit: JobUnit, identity: str) -> LearningState | None:
+    """Where an earlier attempt of this unit was stopped."""
+    path = _kept_path(ctx, unit)
+    if not path.is_file():
+        return None
+    try:
+        state = read_state(path)
+    except UserError as error:
+        ctx.log(f"{error.text} Beginning anew.", "warning")
+        return None
+    if state.identity != identity:
+        return None
+    ctx.log(f"Going on after step {state.step}.")
+    return state
+
+
+def _extended(
+    spec: InversionSpec, concept: ConceptInput, path: Path, identity: str
+) -> LearningState:
+    """Where the finished inversion ended that this one goes on from. Raises UserError."""
+    state = read_state(path)
+    was, wanted = json.loads(state.identity), json.loads(identity)
+    different = [key for key in _SAME_TO_EXTEND if was.get(key) != wanted[key]]
+    if different:
+        raise UserError(
+            f"{concept.name} cannot go on from job {spec.extend_job}: it differs in "
+            f"{', '.join(different)}.",
+            "Use the same settings and model, or learn from the beginning.",
+        )
+    if state.step >= spec.steps:
+        raise UserError(
+            f"{concept.name} was learned for {state.step} steps already.",
+            f"Ask for more than {state.step} steps; the number is the total.",
+        )
+    return state
+
+
+# -------------------------------------------------------------------------------- learning
+
+
+def _learn_group(
+    spec: InversionSpec,
+    tasks: Sequence[_Task],
     base: DiffusionModel,
     ctx: JobContext,
     done: int,
     total: int,
 ) -> None:
     began = time.monotonic()
-    learners = [
-        prepare(unit, inputs.concepts[str(unit.payload["concept_id"])], spec, base, ctx)
-        for unit in units
-    ]
+    learners = []
+    for task in tasks:
+        learner = prepare(task.unit, task.concept, spec, base, ctx)
+        learner.identity, learner.begins = task.identity, task.begins
+        learners.append(learner)
     names = [name for learner in learners for name in learner.names]
-    start = torch.cat([learner.start for learner in learners])
-    model, embedding = splice.splice_tokens(base, names, start)
+    rows = torch.cat([item.begins.rows if item.begins else item.start for item in learners])
+    adaptation = chosen(spec, derive_seed("adaptation", tasks[0].unit.seed))
+    changed = adaptation.attach(base) if adaptation else base
+    model, embedding = splice.splice_tokens(changed, names, rows)
+    embedding.rows.requires_grad_(spec.adaptation != "lora")
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [embedding.rows]},
+            *(adaptation.groups() if adaptation else []),
+        ],
+        lr=spec.learning_rate,
+        weight_decay=spec.weight_decay,
+        eps=1e-8,
+    )
+    moved = torch.zeros(len(names), device=model.device)
+    loop = _Loop(spec, learners, model, embedding.rows, moved, optimiser, adaptation, ctx)
     for learner in learners:
         learner.ids = prompt_ids(model, learner.names)
         learner.held_out_before = held_out_loss(model, learner)
-
-    moved = torch.zeros(len(names), device=model.device)
-    optimiser = torch.optim.AdamW(
-        [embedding.rows], lr=spec.learning_rate, weight_decay=spec.weight_decay, eps=1e-8
-    )
+    first = loop.begin()
+    every = spec.preview_every or max(_PREVIEW_EVERY, spec.steps // 4)
     pending: list[torch.Tensor] = []
-    for step in range(spec.steps):
-        ctx.progress(done + len(units) * step / spec.steps, total, "learning")
+    for step in range(first, spec.steps):
+        try:
+            ctx.progress(done + len(tasks) * step / spec.steps, total, "learning")
+        except Interruption:
+            loop.save(step, pending)
+            raise
         draws = [draw_step(learner, spec, model) for learner in learners]
-        losses = _backward(model, learners, draws, is_first=step == 0, ctx=ctx)
-        gradient = embedding.rows.grad
-        assert gradient is not None
-        moved += gradient.abs().sum(dim=1)
+        pending.append(_backward(model, learners, draws, is_first=step == first, ctx=ctx))
+        if embedding.rows.grad is not None:
+            moved += embedding.rows.grad.abs().sum(dim=1)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        pending.append(losses)
         if len(pending) == _EVERY or step + 1 == spec.steps:
             _note_losses(learners, pending, step + 1, ctx)
-        if step + 1 < spec.steps and (step + 1) % max(_PREVIEW_EVERY, spec.steps // 4) == 0:
-            _preview(model, learners, spec, step + 1, ctx)
+            loop.save_now_and_then(step + 1)
+        if step + 1 < spec.steps and (step + 1) % every == 0:
+            _look(loop, step + 1)
 
     seconds = (time.monotonic() - began) / len(learners)
-    _preview(model, learners, spec, spec.steps, ctx)
-    rows = embedding.rows.detach().cpu()
-    for learner, vectors, gradient_sums in zip(
-        learners, rows.split(spec.vectors), moved.cpu().split(spec.vectors), strict=True
-    ):
-        check_result(learner, vectors, gradient_sums)
-        _finish(learner, vectors, model, spec, seconds, ctx)
+    _look(loop, spec.steps)
+    if adaptation is not None:
+        adaptation.check()
+    ends = loop.states(spec.steps)
+    for learner, end in zip(learners, ends, strict=True):
+        if spec.adaptation != "lora":
+            check_result(learner, end.rows, end.moved)
+        _finish(learner, end, loop, seconds)
+
+
+class _Loop:
+    """What a group of concepts trains, and its state between steps."""
+
+    def __init__(
+        self,
+        spec: InversionSpec,
+        learners: Sequence[Learner],
+        model: DiffusionModel,
+        rows: torch.nn.Parameter,
+        moved: torch.Tensor,
+        optimiser: torch.optim.Optimizer,
+        adaptation: Adaptation | None,
+        ctx: JobContext,
+    ) -> None:
+        self.spec, self.learners, self.model, self.ctx = spec, learners, model, ctx
+        self.rows, self.moved = rows, moved
+        self.optimiser, self.adaptation = optimiser, adaptation
+        self._saved_at = time.monotonic()
+
+    def begin(self) -> int:
+        """Put everything where the learners go on from; return the first step to do."""
+        begins = [learner.begins for learner in self.learners]
+        if begins[0] is None:
+            return 0
+        states = [state for state in begins if state is not None]
+        step = states[0].step
+        first = torch.cat([state.moments[0] for state in states])
+        second = torch.cat([state.moments[1] for state in states])
+        set_moments(self.optimiser, self.rows, (first, second), step)
+        self.moved.copy_(torch.cat([state.moved for state in states]))
+        for learner, state in zip(self.learners, states, strict=True):
+            learner.generator.set_state(state.generator)
+            learner.losses = list(state.losses)
+            learner.start = state.start
+            learner.held_out_before = state.held_out_before
+        if self.adaptation is not None:
+            self.adaptation.restore(states[0].extra)
+            for name, value in self._extra():
+                set_moments(self.optimiser, value, states[0].extra_moments[name], step)
+        return step
+
+    def _extra(self) -> list[tuple[str, torch.Tensor]]:
+        if self.adaptation is None:
+            return []
+        parameters = [p for group in self.adaptation.groups() for p in group["params"]]
+        return list(zip(self.adaptation.state(), parameters, strict=True))
+
+    def states(self, step: int) -> list[LearningState]:
+        """Where each learner stands after `step` steps."""
+        count = self.spec.vectors
+        first, second = moments_of(self.optimiser, self.rows)
+        parts = zip(
+            self.rows.detach().cpu().split(count),
+            first.cpu().split(count),
+            second.cpu().split(count),
+            self.moved.cpu().split(count),
+            strict=True,
+        )
+        return [
+            LearningState(
+                identity=learner.identity,
+                step=step,
+                rows=rows,
+                start=learner.start,
+                moments=(one, two),
+                moved=moved,
+                generator=learner.generator.get_state(),
+                losses=learner.losses,
+                held_out_before=learner.held_out_before,
+                extra={name: value.detach() for name, value in self._extra()},
+                extra_moments={n: moments_of(self.optimiser, p) for n, p in self._extra()},
+            )
+            for learner, (rows, one, two, moved) in zip(self.learners, parts, strict=True)
+        ]
+
+    def save(self, step: int, pending: list[torch.Tensor]) -> None:
+        """Leave everything for the next attempt."""
+        if pending:
+            _note_losses(self.learners, pending, step, self.ctx)
+        for learner, state in zip(self.learners, self.states(step), strict=True):
+            write_state(_kept_path(self.ctx, learner.unit), state)
+        self._saved_at = time.monotonic()
+
+    def save_now_and_then(self, step: int) -> None:
+        """Save if some seconds have gone by since the last time."""
+        if time.monotonic() - self._saved_at >= _SAVE_EVERY_S and step < self.spec.steps:
+            self.save(step, [])
 
 
 def _backward(
@@ -207,7 +438,7 @@ def prepare(
             "Add pictures to its training part, or leave the class out.",
         )
     sides = [plain, mirrored] if spec.flip else [plain]
-    first = tokens.initial_vector(model, concept.initialiser)
+    first = tokens.initial_vector(model, spec.initialiser or concept.initialiser)
     return Learner(
         unit=unit,
         concept=concept,
@@ -218,92 +449,6 @@ def prepare(
         std=torch.stack([torch.cat([p.std for p in side]) for side in sides]).clone(),
         generator=sampling.seeded(unit.seed),
     )
-
-
-def prompt_ids(model: DiffusionModel, names: Sequence[str]) -> torch.Tensor:
-    """Token ids [templates, length] of every template that the model can read to its end.
-
-    Raises UserError when none is short enough.
-    """
-    words = " ".join(names)
-    prompts = [template.format(words) for template in templates.OBJECT_TEMPLATES]
-    fitting = [prompt for prompt in prompts if not tokens.is_cut(model, prompt)]
-    if not fitting:
-        raise UserError(
-            f"The {len(names)} vectors of {names[0]} do not fit into a prompt of this model.",
-            "Use fewer vectors.",
-        )
-    return tokens.token_ids(model, fitting)
-
-
-def draw_step(learner: Learner, spec: InversionSpec, model: DiffusionModel) -> Draw:
-    """The next random choices of a concept, all from its own generator."""
-    count, generator = spec.batch_size, learner.generator
-    sides, pictures = learner.mean.shape[:2]
-    shape = (count, *learner.mean.shape[2:])
-
-    def whole(high: int) -> torch.Tensor:
-        return torch.randint(high, (count,), generator=generator)
-
-    return Draw(
-        pictures=whole(pictures),
-        flips=whole(sides),
-        templates=whole(len(learner.ids)),
-        sample=torch.randn(shape, generator=generator),
-        noise=torch.randn(shape, generator=generator),
-        timesteps=whole(model.train_timesteps),
-    )
-
-
-def concept_loss(
-    model: DiffusionModel, learners: Sequence[Learner], draws: Sequence[Draw]
-) -> torch.Tensor:
-    """Mean squared error of the denoiser, one number per concept [len(learners)].
-
-    Each distinct prompt of the step is encoded once.
-    """
-    clean, noise, timesteps, prompts = [], [], [], []
-    for learner, draw in zip(learners, draws, strict=True):
-        where = (draw.flips, draw.pictures)
-        sample = draw.sample.to(model.device)
-        clean.append(model.latent_factor * (learner.mean[where] + learner.std[where] * sample))
-        noise.append(draw.noise)
-        timesteps.append(draw.timesteps)
-        prompts.append(learner.ids[draw.templates])
-    latents, added = torch.cat(clean), torch.cat(noise).to(model.device)
-    times = torch.cat(timesteps).to(model.device)
-    distinct, place = torch.unique(torch.cat(prompts), dim=0, return_inverse=True)
-    states = model.text_encoder(distinct)[0][place]
-    predicted = model.unet(
-        objective.add_noise(model, latents, added, times),
-        times,
-        encoder_hidden_states=states,
-        return_dict=False,
-    )[0]
-    wanted = objective.target(model, latents, added, times)
-    errors = (predicted.float() - wanted.float()).square()
-    return errors.reshape(len(learners), -1).mean(dim=1)
-
-
-@torch.no_grad()
-def held_out_loss(model: DiffusionModel, learner: Learner) -> float:
-    """The loss at fixed pictures, timesteps and noise, with the first template.
-
-    The same before and after learning, so that the two can be compared; the loss of single steps
-    mostly shows which timesteps were drawn.
-    """
-    generator = sampling.seeded(derive_seed("held out", learner.unit.seed))
-    pictures = torch.arange(_HELD_OUT) % learner.mean.shape[1]
-    shape = (_HELD_OUT, *learner.mean.shape[2:])
-    draw = Draw(
-        pictures=pictures,
-        flips=torch.zeros_like(pictures),
-        templates=torch.zeros_like(pictures),
-        sample=torch.randn(shape, generator=generator),
-        noise=torch.randn(shape, generator=generator),
-        timesteps=torch.linspace(0.02, 0.98, _HELD_OUT).mul(model.train_timesteps).long(),
-    )
-    return float(concept_loss(model, [learner], [draw])[0])
 
 
 def _note_losses(
@@ -322,35 +467,15 @@ def _note_losses(
         ctx.metric(f"loss/{learner.concept.name}", step, float(column.mean()), learner.unit)
 
 
-def check_result(learner: Learner, vectors: torch.Tensor, gradient_sums: torch.Tensor) -> None:
-    """Refuse vectors that are not numbers, never got a gradient, or are where they began.
-
-    Raises UserError.
-    """
-    name = learner.concept.name
-    if not bool(torch.isfinite(vectors).all()):
-        raise UserError(
-            f"The embedding of {name} holds values that are not numbers.",
-            "Use a smaller learning rate.",
-        )
-    still = (vectors == learner.start).all(dim=1) | (gradient_sums == 0)
-    if bool(still.any()):
-        raise UserError(
-            f"{int(still.sum())} of {len(vectors)} vectors of {name} did not learn anything.",
-            "Check the learning rate, and that the prompts hold every token.",
-        )
-
-
-def _preview(
-    model: DiffusionModel,
-    learners: Sequence[Learner],
-    spec: InversionSpec,
-    step: int,
-    ctx: JobContext,
-) -> None:
-    """A row of four pictures per concept, from noise and the tokens alone."""
-    rows = []
-    for learner in learners:
+def _look(loop: _Loop, step: int) -> None:
+    """A row of four pictures per concept, from noise and the tokens alone, and the fixed loss."""
+    spec, model, ctx = loop.spec, loop.model, loop.ctx
+    rows, named = [], []
+    for learner, vectors in zip(
+        loop.learners, loop.rows.detach().cpu().split(spec.vectors), strict=True
+    ):
+        name = learner.concept.name
+        ctx.metric(f"held-out/{name}", step, held_out_loss(model, learner), learner.unit)
         prompt = templates.OBJECT_TEMPLATES[0].format(" ".join(learner.names))
         latents = sampling.generate_latents(
             model,
@@ -367,22 +492,24 @@ def _preview(
             rows.append([images.pixels_to_picture(values) for values in decoded])
         except ValueError:
             return
+        named.append(f"{name} ({vectors_hash(vectors)[:8]})")
     path = images.save_png(
-        images.contact_sheet(rows), ctx.scratch / f"preview-{learners[0].unit.id}-{step}.png"
+        images.contact_sheet(rows), ctx.scratch / f"preview-{loop.learners[0].unit.id}-{step}.png"
     )
-    named = ", ".join(learner.concept.name for learner in learners)
-    ctx.preview(path, f"{named}: step {step} of {spec.steps}")
+    ctx.preview(path, f"{', '.join(named)}: step {step} of {spec.steps}")
 
 
-def _finish(
-    learner: Learner,
-    vectors: torch.Tensor,
-    model: DiffusionModel,
-    spec: InversionSpec,
-    seconds: float,
-    ctx: JobContext,
-) -> None:
-    placeholder = learner.concept.placeholder
+def vectors_hash(vectors: torch.Tensor) -> str:
+    """SHA-256 (hex) of the float32 values of an embedding: which vectors a picture shows."""
+    return hashlib.sha256(vectors.detach().float().cpu().numpy().tobytes()).hexdigest()
+
+
+# --------------------------------------------------------------------------------- results
+
+
+def _finish(learner: Learner, end: LearningState, loop: _Loop, seconds: float) -> None:
+    spec, model, ctx = loop.spec, loop.model, loop.ctx
+    placeholder, vectors = learner.concept.placeholder, end.rows
     after = held_out_loss(model, learner)
     some = max(1, min(50, len(learner.losses) // 4))
     record = {
@@ -390,6 +517,8 @@ def _finish(
         "vectors": spec.vectors,
         "dim": int(vectors.shape[1]),
         "steps": spec.steps,
+        "adaptation": spec.adaptation,
+        "begun_at_step": learner.begins.step if learner.begins else 0,
         "pictures": int(learner.mean.shape[1]),
         "templates": len(learner.ids),
         "loss_first": sum(learner.losses[:some]) / some,
@@ -397,13 +526,52 @@ def _finish(
         "held_out_before": learner.held_out_before,
         "held_out_after": after,
         "moved": float((vectors - learner.start).norm(dim=1).mean()),
+        "embedding_hash": vectors_hash(vectors),
         "base_hash": model.base_hash,
         "seconds": round(seconds, 2),
     }
-    name = f"{tokens.file_stem(placeholder)}-{learner.unit.id}.safetensors"
-    path = tokens.write_embedding(ctx.scratch / name, placeholder, vectors)
-    ctx.finish_unit(learner.unit, {"embedding": path}, record)
+    stem = f"{tokens.file_stem(placeholder)}-{learner.unit.id}"
+    files = {
+        "embedding": tokens.write_embedding(
+            ctx.scratch / f"{stem}.safetensors", placeholder, vectors
+        ),
+        "state": write_state(ctx.scratch / f"{stem}-state.safetensors", end),
+    }
+    if loop.adaptation is not None:
+        role = loop.adaptation.role
+        files[role] = loop.adaptation.save(ctx.scratch / f"{stem}-{role}.safetensors", model)
+    ctx.finish_unit(learner.unit, files, record)
+    _kept_path(ctx, learner.unit).unlink(missing_ok=True)
     ctx.log(
         f"Learned {learner.concept.name}: loss at fixed noise {learner.held_out_before:.4f} → "
         f"{after:.4f}."
     )
+
+
+def _import(
+    spec: InversionSpec,
+    inputs: InversionInputs,
+    unit: JobUnit,
+    model: DiffusionModel,
+    ctx: JobContext,
+) -> None:
+    """Take a concept's vectors from a file. Raises UserError when it does not fit the model."""
+    key = str(unit.payload["concept_id"])
+    concept = inputs.concepts[key]
+    path = ctx.resolve(inputs.imported[key].path)
+    vectors = foreign_embeddings.read_foreign(path)
+    foreign_embeddings.check_fit(vectors, model, path.name)
+    tokens.add_to_model(model, {concept.placeholder: vectors})  # the placeholder must be new
+    record = {
+        "placeholder": concept.placeholder,
+        "vectors": len(vectors),
+        "dim": int(vectors.shape[1]),
+        "steps": 0,
+        "imported": path.name,
+        "embedding_hash": vectors_hash(vectors),
+        "base_hash": model.base_hash,
+    }
+    name = f"{tokens.file_stem(concept.placeholder)}-{unit.id}.safetensors"
+    file = tokens.write_embedding(ctx.scratch / name, concept.placeholder, vectors)
+    ctx.finish_unit(unit, {"embedding": file}, record)
+    ctx.log(f"Imported {concept.name} from {path.name}: {len(vectors)} vectors.")
