@@ -8,6 +8,7 @@ picture on every machine. Nothing here resembles a real plant closely enough to 
 from __future__ import annotations
 
 from dafusion_core.meadow.captions import describe, write_caption
+from dafusion_core.meadow.folder import SAMPLE, write_folder
 from dafusion_core.meadow.ground import GROUNDS
 from dafusion_core.meadow.picture import LIGHTS, Picture, draw_picture, draw_sheet
 from dafusion_core.meadow.species import (
@@ -25,6 +26,7 @@ __all__ = [
     "GROUNDS",
     "HELD_OUT",
     "LIGHTS",
+    "SAMPLE",
     "TRAINING",
     "Picture",
     "Species",
@@ -35,4 +37,5 @@ __all__ = [
     "look_alikes",
     "random_species",
     "write_caption",
+    "write_folder",
 ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dafusion_core.meadow import (
     ATTRIBUTES,
     HELD_OUT,
+    SAMPLE,
     TRAINING,
     Species,
     describe,
@@ -19,6 +23,7 @@ from dafusion_core.meadow import (
     look_alikes,
     random_species,
     write_caption,
+    write_folder,
 )
 
 
@@ -150,3 +155,26 @@ def test_a_sheet_holds_all_pictures() -> None:
     sheet = draw_sheet(pictures, 3)
     assert sheet.size == (3 * 18 - 2, 2 * 18 - 2)
     assert np.array_equal(np.asarray(sheet)[18:34, 18:34], pictures[4].pixels)
+
+
+def test_a_folder_has_classes_plots_masks_and_a_manifest(tmp_path: Path) -> None:
+    first = write_folder(tmp_path / "weeds", SAMPLE[:2], 10, size=16, masks=True)
+    manifest = json.loads((tmp_path / "weeds-meadow.json").read_text(encoding="utf-8"))
+    names = [row["file"] for row in manifest["pictures"]]
+    assert names[0] == "leafy spurge/plot-000-000.png"
+    assert names[9] == "leafy spurge/plot-001-009.png"
+    assert manifest["pictures"][0]["looks"]["head"] == "umbel"
+    assert manifest["digest"] == first
+    for name in names:
+        with Image.open(tmp_path / "weeds" / name) as picture:
+            assert picture.size == (16, 16)
+        with Image.open(tmp_path / "weeds-masks" / name) as mask:
+            assert 0 < np.asarray(mask).mean() < 255
+    assert write_folder(tmp_path / "again", SAMPLE[:2], 10, size=16) == first
+    assert write_folder(tmp_path / "other", SAMPLE[:2], 10, size=16, first_seed=0) != first
+
+
+def test_the_sample_is_held_out_and_hard() -> None:
+    assert set(SAMPLE) <= set(HELD_OUT)
+    for first, second in ((SAMPLE[0], SAMPLE[1]), (SAMPLE[2], SAMPLE[3])):
+        assert sum(a != b for a, b in zip(first.genome, second.genome, strict=True)) <= 2
