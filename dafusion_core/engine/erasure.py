@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import TrainParameters
@@ -15,12 +19,15 @@ from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
     "EsdExample",
+    "KeptExamples",
     "choose_parameters",
     "concept_vectors",
     "esd_examples",
     "esd_loss",
+    "read_kept",
     "uce_matrix",
     "uce_weights",
+    "write_kept",
 ]
 
 
@@ -110,11 +117,39 @@ class EsdExample:
 
 @dataclass(slots=True)
 class _Run:
-    """A trajectory on its way: which concept, when it ends, its place in the result."""
+    """A trajectory on its way: which concept, and after how many steps it gives which example.
+
+    `stops`: (steps, place in the result), by steps.
+    """
 
     concept: int
-    steps: int
-    place: int
+    stops: list[tuple[int, int]]
+
+    @property
+    def last(self) -> int:
+        """Steps after which it ends."""
+        return self.stops[-1][0]
+
+
+def _draw_runs(
+    count: int, concepts: int, steps: int, per_trajectory: int, draws: torch.Generator
+) -> tuple[list[_Run], list[int]]:
+    """Trajectories that give `count` examples, and the seed of each."""
+
+    def whole(high: int) -> int:
+        return int(torch.randint(high, (1,), generator=draws))
+
+    if per_trajectory == 1:
+        runs = [_Run(whole(concepts), [(whole(steps), place)]) for place in range(count)]
+    else:
+        # Examples of one trajectory are alike; scattered, they do not meet in one batch.
+        places = torch.randperm(count, generator=draws).tolist()
+        runs = []
+        for start in range(0, count, per_trajectory):
+            own = places[start : start + per_trajectory]
+            stops = torch.randperm(steps, generator=draws)[: len(own)].sort().values.tolist()
+            runs.append(_Run(whole(concepts), list(zip(stops, own, strict=True))))
+    return runs, torch.randint(1 << 62, (len(runs),), generator=draws).tolist()
 
 
 @torch.no_grad()  # and not inference mode, whose tensors cannot take part in a gradient later
@@ -130,6 +165,8 @@ def esd_examples(
     resolution: int,
     seed: int,
     at_once: int | None = None,
+    per_trajectory: int = 1,
+    kept: KeptExamples | None = None,
     on_step: Callable[[float], None] | None = None,
 ) -> EsdExample:
     """`count` training examples drawn with the frozen model (§2.1), kept on the CPU as float32.
@@ -139,7 +176,11 @@ def esd_examples(
     comes next. The target is ε(g) − η·[ε(c) − ε(g)], with ε(·) the frozen prediction without
     guidance and g the guide ("" is the unconditional prompt), so η is the paper's.
 
-    Every example has its own generator, so the examples do not depend on how they are grouped.
+    `per_trajectory` above 1 takes that many examples, at different k, from each trajectory: each
+    k is still uniform, but the examples of one trajectory are not independent.
+
+    Every trajectory has its own generator, so the examples do not depend on how they are grouped.
+    `kept` remembers finished groups, so that a stopped run does not draw them again.
     `on_step(share)` tells how much is done, from 0 to 1, and may raise to stop.
     """
     draws = sampling.seeded(seed)
@@ -151,50 +192,96 @@ def esd_examples(
     side = resolution // model.scale
     shape = (model.latent_channels, side, side)
     at_once = at_once or max(1, min(64, 16384 // (side * side)))
-    runs = [
-        _Run(
-            concept=int(torch.randint(len(concepts), (1,), generator=draws)),
-            steps=int(torch.randint(steps, (1,), generator=draws)),
-            place=place,
-        )
-        for place in range(count)
-    ]
-    seeds = torch.randint(1 << 62, (count,), generator=draws).tolist()
+    runs, seeds = _draw_runs(count, len(concepts), steps, per_trajectory, draws)
+    seed_of = {id(run): value for run, value in zip(runs, seeds, strict=True)}
     x = torch.zeros(count, *shape)
     target = torch.zeros(count, *shape)
-    total = sum(run.steps + 1 for run in runs)
+    total = sum(run.last + 1 for run in runs)
     done = 0
 
     # Trajectories of like length run together, so that few are waiting for the longest.
-    runs.sort(key=lambda run: run.steps)
-    for first in range(0, count, at_once):
-        group = runs[first : first + at_once]
+    ordered = sorted(runs, key=lambda run: run.last)
+    for number, first in enumerate(range(0, len(ordered), at_once)):
+        group = ordered[first : first + at_once]
+        places = [place for run in group for _, place in run.stops]
+        known = kept.read(number) if kept is not None else None
+        if known is not None:
+            x[places], target[places] = known
+            done += sum(run.last + 1 for run in group)
+            continue
         text = prompts.stack([concepts[run.concept] for run in group])
-        generators = [sampling.seeded(seeds[run.place]) for run in group]
+        generators = [sampling.seeded(seed_of[id(run)]) for run in group]
         latents = sampling.draw_noise(model, (len(group), *shape), generators)
-        for k in range(max(run.steps for run in group) + 1):
+        for k in range(group[-1].last + 1):
             if on_step is not None:
                 on_step(done / total)
             t = plan.timesteps[k]
-            ending = [i for i, run in enumerate(group) if run.steps == k]
-            if ending:
-                _finish(model, latents, text, anchor, t, group, ending, eta, x, target)
-                going = [i for i, run in enumerate(group) if run.steps > k]
+            here = [(i, place) for i, run in enumerate(group) for at, place in run.stops if at == k]
+            if here:
+                _note(model, latents, text, anchor, t, here, eta, x, target)
+            going = [i for i, run in enumerate(group) if run.last > k]
+            done += len(group)
+            if not going:
+                break
+            if len(going) < len(group):
                 group = [group[i] for i in going]
-                done += len(ending)
-                if not going:
-                    break
                 latents, text = latents[going], text[going]
             latents = _step(model, plan, latents, text, nothing, t, guidance)
-            done += len(group)
+        if kept is not None:
+            kept.write(number, x[places], target[places])
 
-    by_place = sorted(runs, key=lambda run: run.place)
+    concept_at, steps_at = [0] * count, [0] * count
+    for run in runs:
+        for at, place in run.stops:
+            concept_at[place], steps_at[place] = run.concept, at
     return EsdExample(
         x=x,
-        timesteps=torch.stack([plan.timesteps[run.steps].cpu() for run in by_place]),
-        text=prompts.stack([concepts[run.concept] for run in by_place]).float().cpu(),
+        timesteps=torch.stack([plan.timesteps[at].cpu() for at in steps_at]),
+        text=prompts.stack([concepts[concept] for concept in concept_at]).float().cpu(),
         target=target,
     )
+
+
+class KeptExamples:
+    """Groups of examples that are drawn already, as files of one folder.
+
+    `identity` says what they were drawn for; groups of something else are not read.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder, self._identity = folder, identity
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"examples-{number}.safetensors"
+
+    def read(self, number: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """(x, target) of a group; None when it has to be drawn."""
+        found = read_kept(self._path(number), self._identity)
+        return None if found is None else (found["x"], found["target"])
+
+    def write(self, number: int, x: torch.Tensor, target: torch.Tensor) -> None:
+        """Remember a group."""
+        write_kept(self._path(number), {"x": x, "target": target}, self._identity)
+
+
+def read_kept(path: Path, identity: str) -> dict[str, torch.Tensor] | None:
+    """The tensors of a file that `write_kept` left for the same `identity`; else None."""
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            if (stream.metadata() or {}).get("identity") != identity:
+                return None
+            return {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return None
+
+
+def write_kept(path: Path, tensors: Mapping[str, torch.Tensor], identity: str) -> None:
+    """Save tensors for a later attempt, so that `path` never holds half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    save_file(plain, str(partial), metadata={"identity": identity})
+    os.replace(partial, path)
 
 
 def _step(
@@ -214,24 +301,23 @@ def _step(
     return moved
 
 
-def _finish(
+def _note(
     model: DiffusionModel,
     latents: torch.Tensor,
     text: torch.Tensor,
     anchor: torch.Tensor,
     t: torch.Tensor,
-    group: Sequence[_Run],
-    ending: Sequence[int],
+    here: Sequence[tuple[int, int]],
     eta: float,
     x: torch.Tensor,
     target: torch.Tensor,
 ) -> None:
-    """Store x_t and the teacher's target of the trajectories that end at t."""
-    chosen = latents[list(ending)]
-    states = torch.cat([anchor.expand(len(ending), -1, -1), text[list(ending)]])
+    """Store x_t and the teacher's target for (row, place) of what gives an example at t."""
+    rows, places = [row for row, _ in here], [place for _, place in here]
+    chosen = latents[rows]
+    states = torch.cat([anchor.expand(len(rows), -1, -1), text[rows]])
     predicted = model.unet(torch.cat([chosen] * 2), t, encoder_hidden_states=states).sample.float()
     base, named = predicted.chunk(2)
-    places = [group[i].place for i in ending]
     x[places] = chosen.float().cpu()
     target[places] = (base - eta * (named - base)).cpu()
 

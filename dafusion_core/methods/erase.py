@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.errors import Interruption, UserError
 from dafusion_core.domain.inputs import ErasureInputs
 from dafusion_core.domain.records import JobUnit
-from dafusion_core.domain.specs import ErasureSpec, derive_seed
+from dafusion_core.domain.specs import ErasureSpec, canonical_json, derive_seed
 from dafusion_core.engine import differences, erasure, images, objective, sampling, tokens
 from dafusion_core.engine.devices import guard, resolve_device
+from dafusion_core.engine.learning_state import moments_of, set_moments
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
@@ -33,6 +34,8 @@ _CHECK_PREDICTIONS = 8
 _CHECK_PROMPTS = 6  # of each role
 _EVERY = 10
 _MUCH_LEFT = 0.7
+_SAVE_EVERY_S = 60.0
+_QUICKLY_SAVED = 50_000_000  # parameters whose state is written within a stop's two seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,37 @@ def run(
     """
     device = resolve_device(ctx.device)
     _check_prompts(spec)
-    for unit in units:
+    for done, unit in enumerate(units):
         began = time.monotonic()
-        ctx.progress(0, 1, "loading the model")
+        ctx.progress(done, len(units), "loading the model")
         model = shared_cache().get(spec.model, device=device, dtype=torch.float32)
         with guard(device, "erasing a concept"):
-            _erase(spec, unit, model, began, ctx)
-        ctx.progress(1, 1, "done")
+            _erase(_spec_of(spec, unit), unit, model, began, _Part(ctx, done, len(units)), ctx)
+    ctx.progress(len(units), len(units), "done")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Progress of one unit among several."""
+
+    ctx: JobContext
+    done: int
+    total: int
+
+    def progress(self, share: float, phase: str) -> None:
+        """`share` of this unit, 0–1."""
+        self.ctx.progress(self.done + share, self.total, phase)
+
+
+def _spec_of(spec: ErasureSpec, unit: JobUnit) -> ErasureSpec:
+    """What one unit erases: everything, or the one concept of its model.
+
+    The other concepts are then neighbours that the check looks at.
+    """
+    if not spec.per_concept:
+        return spec
+    concept = str(unit.payload["concept"])
+    return dataclasses.replace(spec, concepts=(concept,))
 
 
 def _check_prompts(spec: ErasureSpec) -> None:
@@ -76,11 +103,16 @@ def _check_prompts(spec: ErasureSpec) -> None:
 
 
 def _erase(
-    spec: ErasureSpec, unit: JobUnit, model: DiffusionModel, began: float, ctx: JobContext
+    spec: ErasureSpec,
+    unit: JobUnit,
+    model: DiffusionModel,
+    began: float,
+    part: _Part,
+    ctx: JobContext,
 ) -> None:
     prompts = _check_list(spec)
     resolution = model.check_resolution(spec.resolution)
-    before = take_snapshot(model, list(prompts), spec, ctx, (0.0, 0.05))
+    before = take_snapshot(model, list(prompts), spec, part, (0.0, 0.05))
     # The shared model stays as it is; only a copy of its network is changed.
     student = copy.deepcopy(model.unet)
     erased = dataclasses.replace(model, unet=student)
@@ -88,10 +120,10 @@ def _erase(
     if spec.method == "uce":
         changed = _uce(spec, model)
     else:
-        changed, numbers = _esd(spec, unit, model, student, resolution, ctx)
+        changed, numbers = _esd(spec, unit, model, student, resolution, part)
     _check_changed(changed, model)
     differences.put(student, changed)
-    after = take_snapshot(erased, list(prompts), spec, ctx, (0.95, 1.0))
+    after = take_snapshot(erased, list(prompts), spec, part, (0.95, 1.0))
 
     weights = differences.write(
         ctx.scratch / f"erased-{unit.id}.safetensors",
@@ -107,7 +139,7 @@ def _erase(
     ctx.preview(shown, "before (left) and after (right): " + ", ".join(p for p in prompts if p))
     check = compare_snapshots(spec, prompts, before, after)
     _warn_if_left(spec, check, ctx)
-    record = {
+    record: dict[str, Any] = {
         "method": spec.method,
         "train_parameters": spec.train_parameters if spec.method == "esd" else "",
         "uce_tokens": spec.uce_tokens if spec.method == "uce" else "",
@@ -120,7 +152,15 @@ def _erase(
         **numbers,
         "seconds": round(time.monotonic() - began, 2),
     }
+    if spec.method == "esd":
+        record["per_trajectory"] = spec.per_trajectory
+        record["sampling"] = (
+            "an independent trajectory for every x_t"
+            if spec.per_trajectory == 1
+            else f"{spec.per_trajectory} x_t from one trajectory"
+        )
     ctx.finish_unit(unit, {"weights": weights, "sheet": sheet}, record)
+    shutil.rmtree(_kept_folder(ctx, unit), ignore_errors=True)
 
 
 def _uce(spec: ErasureSpec, model: DiffusionModel) -> dict[str, torch.Tensor]:
@@ -136,36 +176,58 @@ def _uce(spec: ErasureSpec, model: DiffusionModel) -> dict[str, torch.Tensor]:
     return erasure.uce_weights(model.unet, matrix)
 
 
+def _kept_folder(ctx: JobContext, unit: JobUnit) -> Path:
+    return ctx.kept / f"erase-{unit.id}"
+
+
 def _esd(
     spec: ErasureSpec,
     unit: JobUnit,
     model: DiffusionModel,
     student: Any,
     resolution: int,
-    ctx: JobContext,
+    part: _Part,
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """Draw every example from the frozen model first, then train the copy on them."""
-    count = spec.iterations * spec.batch_size
+    """Draw every example from the frozen model first, then train the copy on them.
+
+    Both are left in the job's folder as they come, for an attempt after a stop to go on from.
+    """
+    ctx = part.ctx
+    folder = _kept_folder(ctx, unit)
+    identity = canonical_json([model.base_hash, unit.seed, resolution, spec.to_dict()])
     examples = erasure.esd_examples(
         model,
         spec.concepts,
         spec.guide,
-        count=count,
+        count=spec.iterations * spec.batch_size,
         eta=spec.eta,
         guidance=spec.guidance,
         steps=spec.steps,
         resolution=resolution,
         seed=derive_seed("esd", unit.seed, spec.seed),
-        on_step=lambda share: ctx.progress(0.05 + 0.6 * share, 1, "sampling the frozen model"),
+        per_trajectory=spec.per_trajectory,
+        kept=erasure.KeptExamples(folder, identity),
+        on_step=lambda share: part.progress(0.05 + 0.6 * share, "sampling the frozen model"),
     )
     chosen = erasure.choose_parameters(student, spec.train_parameters)
     for value in chosen.values():
         value.requires_grad_(True)
     optimiser = torch.optim.Adam(chosen.values(), lr=spec.learning_rate)
     losses: list[float] = []
+    path = folder / "training.safetensors"
+    first = _continue(path, identity, chosen, optimiser, losses)
+    if first:
+        ctx.log(f"Going on after step {first}.")
+    saved_at = time.monotonic()
     pending: list[torch.Tensor] = []
-    for step in range(spec.iterations):
-        ctx.progress(0.65 + 0.3 * step / spec.iterations, 1, "training")
+    for step in range(first, spec.iterations):
+        try:
+            part.progress(0.65 + 0.3 * step / spec.iterations, "training")
+        except Interruption:
+            if sum(value.numel() for value in chosen.values()) < _QUICKLY_SAVED:
+                losses.extend(torch.stack(pending).tolist() if pending else [])
+                _leave(path, identity, chosen, optimiser, losses, step)
+            raise
         batch = _slice(examples, step * spec.batch_size, spec.batch_size, model.device)
         loss = erasure.esd_loss(student, batch)
         loss.backward()
@@ -182,6 +244,9 @@ def _esd(
                 )
             losses.extend(values.tolist())
             ctx.metric("loss/erase", step + 1, float(values.mean()), unit)
+            if time.monotonic() - saved_at > _SAVE_EVERY_S:
+                _leave(path, identity, chosen, optimiser, losses, step + 1)
+                saved_at = time.monotonic()
     student.requires_grad_(False)
     some = max(1, min(50, len(losses) // 4))
     changed = {name: value.detach().clone() for name, value in chosen.items()}
@@ -190,6 +255,46 @@ def _esd(
         "loss_last": sum(losses[-some:]) / some,
     }
     return changed, numbers
+
+
+def _leave(
+    path: Path,
+    identity: str,
+    chosen: dict[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    losses: list[float],
+    step: int,
+) -> None:
+    """Write where training stands after `step` steps."""
+    tensors: dict[str, torch.Tensor] = {
+        "step": torch.tensor([step]),
+        "losses": torch.tensor(losses, dtype=torch.float64),
+    }
+    for name, value in chosen.items():
+        first, second = moments_of(optimiser, value)
+        tensors |= {f"value/{name}": value, f"first/{name}": first, f"second/{name}": second}
+    erasure.write_kept(path, tensors, identity)
+
+
+def _continue(
+    path: Path,
+    identity: str,
+    chosen: dict[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    losses: list[float],
+) -> int:
+    """Put everything where an earlier attempt stood; return how many steps it had done."""
+    found = erasure.read_kept(path, identity)
+    if found is None:
+        return 0
+    step = int(found["step"][0])
+    losses.extend(found["losses"].tolist())
+    with torch.no_grad():
+        for name, value in chosen.items():
+            value.copy_(found[f"value/{name}"])
+    for name, value in chosen.items():
+        set_moments(optimiser, value, (found[f"first/{name}"], found[f"second/{name}"]), step)
+    return step
 
 
 def _slice(
@@ -235,7 +340,7 @@ def take_snapshot(
     model: DiffusionModel,
     prompts: list[str],
     spec: ErasureSpec,
-    ctx: JobContext,
+    part: _Part,
     span: tuple[float, float],
 ) -> Snapshot:
     """Pictures and predictions for each prompt with the same noise every time."""
@@ -250,14 +355,14 @@ def take_snapshot(
     pictures, predictions = [], []
     for n, prompt in enumerate(prompts):
         whole = span[0] + (span[1] - span[0]) * n / len(prompts)
-        ctx.progress(whole, 1, "looking at the model")
+        part.progress(whole, "looking at the model")
         latents = sampling.generate_latents(
             model,
             [prompt] * len(seeds),
             seeds,
             steps=_CHECK_STEPS,
             resolution=resolution,
-            on_step=lambda i, count: ctx.check_cancelled(),
+            on_step=lambda i, count: part.ctx.check_cancelled(),
         )
         pictures.append(sampling.decode(model, latents).float().cpu())
         # Predictions are compared on what the frozen and the erased model see alike: pure noise

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dafusion_core.domain.errors import Cancelled, UserError
+from dafusion_core.domain.errors import Cancelled, Stopped, UserError
 from dafusion_core.domain.inputs import ErasureInputs
 from dafusion_core.domain.specs import ErasureSpec, ModelSource
 from dafusion_core.engine import differences, erasure, tokens
@@ -264,6 +264,78 @@ def test_esd_examples_do_not_depend_on_grouping(model: DiffusionModel) -> None:
     ]  # fmt: skip
     assert torch.allclose(made[0].x, made[1].x, atol=2e-4)
     assert torch.allclose(made[0].target, made[1].target, atol=2e-4)
+
+
+def test_several_examples_of_one_trajectory_are_those_of_single_ones(
+    model: DiffusionModel,
+) -> None:
+    """Same x_t and target as a trajectory that stops there; every k of its own; all places."""
+    options: dict[str, Any] = {
+        "eta": 1.0, "guidance": 3.0, "steps": 6, "resolution": tiny.SIDE, "seed": 3,
+    }  # fmt: skip
+    made = erasure.esd_examples(model, ["oak"], "", count=7, per_trajectory=3, **options)
+    draws = torch.Generator().manual_seed(3)
+    runs, seeds = erasure._draw_runs(7, 1, 6, 3, draws)
+    assert [len(run.stops) for run in runs] == [3, 3, 1]
+    assert sorted(place for run in runs for _, place in run.stops) == list(range(7))
+    plan = DDIMScheduler.from_config(dict(model.scheduler_config), clip_sample=False)
+    plan.set_timesteps(6)
+    text, empty = tokens.encode(model, ["oak"]), tokens.encode(model, [""])
+    with torch.no_grad():
+        for run, seed in zip(runs, seeds, strict=True):
+            assert len({at for at, _ in run.stops}) == len(run.stops)
+            x = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(seed))
+            for k, t in enumerate(plan.timesteps):
+                for _at, place in (stop for stop in run.stops if stop[0] == k):
+                    assert (made.x[place] - x[0]).abs().max() < 1e-4
+                    assert int(made.timesteps[place]) == int(t)
+                named, base = model.unet(x, t, text).sample, model.unet(x, t, empty).sample
+                x = plan.step(base + 3.0 * (named - base), t, x).prev_sample
+
+
+@pytest.mark.parametrize("phase", ["sampling the frozen model", "training"])
+def test_a_stopped_erasure_goes_on_as_if_it_had_not(
+    source: ModelSource, ctx: NullContext, tmp_path: Path, phase: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    class Impatient(NullContext):
+        calls = 0
+
+        def progress(self, done: float, total: float, phase_: str = "") -> None:
+            self.calls += phase_ == phase
+            if self.calls == 4:
+                self.calls += 1
+                raise Stopped("closing")
+
+    options: dict[str, Any] = {"method": "esd", "train_parameters": "x", "learning_rate": 1e-3}
+    expected, _ = erased(source, ctx, **options)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    parted = Impatient(scratch=folder, root=tmp_path)
+    with pytest.raises(Stopped):
+        erased(source, parted, **options)
+    found, _ = erased(source, parted, **options)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+    if phase == "training":
+        assert "Going on after step 3." in parted.lines
+    assert not (folder / "kept" / "erase-1").exists()
+
+
+def test_one_model_per_concept(
+    source: ModelSource, model: DiffusionModel, ctx: NullContext, tmp_path: Path
+) -> None:
+    units = [make_unit(i + 1, name, i, concept=name) for i, name in enumerate(("oak", "elm"))]
+    spec = make_spec(source, concepts=("oak", "elm"), per_concept=True)
+    erase.run(spec, ErasureInputs(), units, ctx)
+    alone = NullContext(scratch=tmp_path / "alone", root=tmp_path)
+    alone.scratch.mkdir()
+    one, _ = erased(source, alone, concepts=("elm",))
+    assert [ctx.results[key][1]["concepts"] for key in ("oak", "elm")] == [["oak"], ["elm"]]
+    with safe_open(str(ctx.results["elm"][0]["weights"]), framework="pt") as stream:
+        for name, value in one.items():
+            assert torch.equal(stream.get_tensor(name), value), name
 
 
 def test_esd_leaves_the_shared_model_alone(

@@ -1,0 +1,141 @@
+"""How fast concepts are erased: `python tests/benchmarks/bench_erasure.py [--effect]`.
+
+Prints JSON. Reference: the original ESD procedure, which samples x_t anew at every iteration,
+one picture at a time, with the network that is being edited. Ours: every x_t and target from the
+frozen model, in batches, before training. Both run the same iterations, with the same concept
+and numbers of steps, at full network. `per_trajectory` 10 takes ten x_t from each trajectory.
+UCE: 20 concepts at once, from words to new weights.
+`--effect` also erases with one and with ten x_t per trajectory, and says what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from engine_bench import compare, load_bundled, ratio, show
+
+from dafusion_core.domain.inputs import ErasureInputs
+from dafusion_core.domain.records import JobUnit, UnitState
+from dafusion_core.domain.specs import ErasureSpec
+from dafusion_core.engine import erasure, sampling, tokens
+from dafusion_core.engine.torch_setup import torch
+from dafusion_core.jobs.context import NullContext
+from dafusion_core.methods import erase
+
+CONCEPT = "dandelion"
+STEPS, GUIDANCE, ETA, LEARNING_RATE = 50, 3.0, 1.0, 1e-5
+TWENTY = [
+    "dandelion", "leafy spurge", "rough hawkbit", "common ragwort", "oak", "fern", "moss", "reed",
+    "thistle", "dock", "nettle", "clover", "daisy", "yarrow", "poppy", "sorrel", "plantain",
+    "vetch", "bindweed", "chicory",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--effect", action="store_true")
+    parser.add_argument("--effect-iterations", type=int, default=150)
+    wanted = parser.parse_args()
+    torch.set_num_threads(wanted.threads)
+    model = load_bundled(wanted.device)
+    side = model.resolution // model.scale
+    shape = (1, model.latent_channels, side, side)
+    runs, _ = erasure._draw_runs(wanted.iterations, 1, STEPS, 1, sampling.seeded(0))
+
+    def original() -> None:
+        student = copy.deepcopy(model.unet)
+        student.requires_grad_(True)
+        optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
+        plan = sampling.make_scheduler("ddim", model.scheduler_config)
+        for run in runs:
+            with torch.no_grad():
+                text, empty = tokens.encode(model, [CONCEPT]), tokens.encode(model, [""])
+                plan.set_timesteps(STEPS, device=model.device)
+                x = torch.randn(shape, device=model.device)
+                for t in plan.timesteps[: run.last]:
+                    both = torch.cat([empty, text])
+                    without, named = student(torch.cat([x, x]), t, both).sample.chunk(2)
+                    x = plan.step(without + GUIDANCE * (named - without), t, x).prev_sample
+                t = plan.timesteps[run.last]
+                base = model.unet(x, t, empty).sample
+                named = model.unet(x, t, text).sample
+                target = base - ETA * (named - base)
+            loss = torch.nn.functional.mse_loss(student(x, t, text).sample, target)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+
+    def ours(per_trajectory: int) -> None:
+        examples = erasure.esd_examples(
+            model, [CONCEPT], "", count=wanted.iterations, eta=ETA, guidance=GUIDANCE,
+            steps=STEPS, resolution=model.resolution, seed=0, per_trajectory=per_trajectory,
+        )  # fmt: skip
+        student = copy.deepcopy(model.unet)
+        student.requires_grad_(True)
+        optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
+        for step in range(wanted.iterations):
+            erasure.esd_loss(student, erase._slice(examples, step, 1, model.device)).backward()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    def uce() -> None:
+        concepts = erasure.concept_vectors(model, TWENTY)
+        guides = erasure.concept_vectors(model, ["plant"] * len(TWENTY))
+        kept = erasure.concept_vectors(model, ["grass", "stone", "a photo"])
+        erasure.uce_weights(model.unet, erasure.uce_matrix(concepts, guides, kept, 0.5))
+
+    uce()
+    closed = compare({"uce": uce}, 3, wanted.device)["uce"]
+    ways: dict[str, Any] = {
+        "original": original,
+        "ours": lambda: ours(1),
+        "ours, 10 per trajectory": lambda: ours(10),
+    }
+    measured = compare(ways, wanted.rounds, wanted.device)
+    effect = {}
+    if wanted.effect:
+        for count in (1, 10):
+            effect[f"{count} per trajectory"] = erase_and_look(wanted.effect_iterations, count)
+    show(
+        wanted.device,
+        iterations=wanted.iterations,
+        seconds=measured,
+        speedup=ratio(measured, "original", "ours"),
+        speedup_10_per_trajectory=ratio(measured, "original", "ours, 10 per trajectory"),
+        uce_of_20_concepts=closed,
+        effect=effect,
+    )
+
+
+def erase_and_look(iterations: int, per_trajectory: int) -> dict[str, Any]:
+    """Means over three seeds of what an erasure leaves of the concept and does to neighbours."""
+    found: list[dict[str, Any]] = []
+    for seed in range(3):
+        spec = ErasureSpec(
+            method="esd", concepts=(CONCEPT,), guide="plant", per_trajectory=per_trajectory,
+            preserve=("leafy spurge", "common ragwort", "rough hawkbit"), seed=seed,
+            iterations=iterations, learning_rate=1e-4, steps=STEPS,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            ctx = NullContext(scratch=Path(folder), root=Path(folder))
+            unit = JobUnit(1, 1, 0, "model", seed, UnitState.TODO, {})
+            erase.run(spec, ErasureInputs(), [unit], ctx)
+            found.append(ctx.results["model"][1]["check"])
+    keys = ("concept_left", "concept_prediction_change", "preserve_prediction_change")
+    return {
+        "iterations": iterations,
+        **{key: round(sum(check[key] for check in found) / len(found), 4) for key in keys},
+        "concept_left_by_seed": [round(check["concept_left"], 4) for check in found],
+    }
+
+
+if __name__ == "__main__":
+    main()

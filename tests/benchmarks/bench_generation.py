@@ -1,0 +1,99 @@
+"""How fast pictures are made: `python tests/benchmarks/bench_generation.py [--device cpu]`.
+
+Prints JSON. Reference: diffusers' StableDiffusionImg2ImgPipeline, one picture per call, as in
+published augmentation programs. Ours: the same pictures in batches over classes and sources, each
+source and prompt encoded once. Same model, seeds, sampler and steps; `difference` is the largest
+between any two of their pixels, 0–1. Loading the model counts on neither side.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from diffusers import StableDiffusionImg2ImgPipeline
+from engine_bench import (
+    bundled_folder,
+    compare,
+    load_bundled,
+    ratio,
+    sample_pictures,
+    show,
+)
+from PIL import Image
+
+from dafusion_core.engine import images
+from dafusion_core.engine.sdedit import Recent, Request, SDEdit, encode_posterior
+from dafusion_core.engine.torch_setup import torch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--variants", type=int, default=4, help="of each of 4 sources")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--t0", type=float, default=0.5)
+    parser.add_argument("--rounds", type=int, default=3)
+    wanted = parser.parse_args()
+    torch.set_num_threads(wanted.threads)
+    model = load_bundled(wanted.device)
+    pipe = StableDiffusionImg2ImgPipeline.from_pretrained(
+        str(bundled_folder()), safety_checker=None
+    ).to(wanted.device)
+    pipe.set_progress_bar_config(disable=True)
+    side = model.resolution
+    tasks = [
+        (f"a photo of a {name}", paths[0], seed)
+        for name, paths in sample_pictures().items()
+        for seed in range(wanted.variants)
+    ]
+    made: dict[str, np.ndarray] = {}
+
+    def one_by_one() -> None:
+        found = []
+        for prompt, path, seed in tasks:
+            picture = Image.open(path).convert("RGB").resize((side, side), images.BILINEAR)
+            found.append(
+                pipe(
+                    prompt=prompt,
+                    image=picture,
+                    strength=wanted.t0,
+                    num_inference_steps=wanted.steps,
+                    guidance_scale=7.5,
+                    generator=torch.Generator("cpu").manual_seed(seed),
+                    output_type="np",
+                ).images[0]
+            )
+        made["reference"] = np.stack(found)
+
+    def batches() -> None:
+        sampler = SDEdit(model, scheduler="pndm", steps=wanted.steps)
+        sources: Recent[object] = Recent()
+        found = []
+        for start in range(0, len(tasks), wanted.batch):
+            requests = []
+            for prompt, path, seed in tasks[start : start + wanted.batch]:
+                posterior = sources.get(
+                    hash(path),
+                    lambda path=path: encode_posterior(model, images.load_pixels(path, side)[0]),
+                )
+                requests.append(Request(posterior, prompt, seed))
+            found.append(images.pixels_to_unit(sampler.run(requests, wanted.t0)))
+        made["ours"] = torch.cat(found).permute(0, 2, 3, 1).cpu().numpy()
+
+    batches()  # once for nothing, so that neither pays for the first use
+    measured = compare({"reference": one_by_one, "ours": batches}, wanted.rounds, wanted.device)
+    show(
+        wanted.device,
+        pictures=len(tasks),
+        settings={"t0": wanted.t0, "steps": wanted.steps, "batch": wanted.batch, "side": side},
+        seconds=measured,
+        speedup=ratio(measured, "reference", "ours"),
+        difference=float(np.abs(made["reference"] - made["ours"]).max()),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What the engine's benchmarks share: the bundled model, the sample pictures, the clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dafusion_core.domain.specs import ModelSource
+from dafusion_core.engine.models import DiffusionModel, load_model
+from dafusion_core.engine.torch_setup import torch
+from dafusion_core.resources import resource_path
+
+
+def bundled_folder() -> Path:
+    """The bundled model as a diffusers folder."""
+    return Path(resource_path("models/bundled"))
+
+
+def load_bundled(device: str) -> DiffusionModel:
+    return load_model(ModelSource(), torch.device(device), torch.float32)
+
+
+def sample_pictures() -> dict[str, list[Path]]:
+    """Class → its pictures."""
+    folder = Path(resource_path("sample"))
+    return {
+        place.name: sorted(place.glob("*.png"))
+        for place in sorted(folder.iterdir())
+        if place.is_dir()
+    }
+
+
+def wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def compare(
+    ways: dict[str, Callable[[], object]], rounds: int, device: str
+) -> dict[str, dict[str, float]]:
+    """Wall and processor seconds of each way, median over rounds that take turns.
+
+    Taking turns, a machine that is busy with other things slows both.
+    """
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            way()
+            wait(device)
+            seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {
+        name: {
+            "wall_s": round(statistics.median(wall for wall, _ in measured), 3),
+            "cpu_s": round(statistics.median(cpu for _, cpu in measured), 3),
+        }
+        for name, measured in seconds.items()
+    }
+
+
+def ratio(measured: dict[str, dict[str, float]], slow: str, fast: str) -> dict[str, float]:
+    return {
+        key: round(measured[slow][key] / max(measured[fast][key], 1e-9), 2)
+        for key in ("wall_s", "cpu_s")
+    }
+
+
+def show(device: str, **values: Any) -> None:
+    """One JSON object, with the machine."""
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor()
+    machine = {
+        "device": f"{device} ({name or platform.machine()})",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
+    print(json.dumps({"machine": machine, **values}, indent=2))
