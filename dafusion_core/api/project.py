@@ -14,9 +14,11 @@ from dafusion_core.api.annotating import Annotating
 from dafusion_core.api.chain import ChainOptions, enqueue_chain
 from dafusion_core.api.curating import Curating
 from dafusion_core.api.enqueue import enqueue
+from dafusion_core.api.exchanging import Exchanging
 from dafusion_core.api.importing import ProjectImages
+from dafusion_core.api.preflight import check_before
+from dafusion_core.api.splitting import Splitting, check_classes
 from dafusion_core.datasets.importing import ImportReport, import_folder
-from dafusion_core.datasets.splits import make_partition
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import (
@@ -33,7 +35,6 @@ from dafusion_core.domain.records import (
     Label,
     Metric,
     Part,
-    Split,
     SyntheticImage,
     TokenEmbedding,
     TrainingRun,
@@ -49,7 +50,7 @@ from dafusion_core.domain.specs import (
 from dafusion_core.jobs import queue
 from dafusion_core.jobs.events import JobEvent
 from dafusion_core.jobs.supervisor import JobSupervisor, worker_log
-from dafusion_core.storage import concepts, images, jobs, results, splits, synthetic
+from dafusion_core.storage import concepts, images, jobs, results, synthetic
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.project import (
     ProjectFile,
@@ -89,7 +90,7 @@ def _choice(kind: type[Choice], value: str | None) -> Choice | None:
         raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
 
 
-class Project(Annotating, Curating):
+class Project(Annotating, Curating, Exchanging, Splitting):
     """One open project. May be used from several threads; close it, or use `with`.
 
     Reading methods return records, in order of id unless they say otherwise. Commands that
@@ -207,15 +208,6 @@ class Project(Annotating, Curating):
         """Files that imports refused or warned about."""
         return images.import_problems(self.file.db)
 
-    def splits(self) -> list[Split]:
-        """All splits, oldest first."""
-        return splits.all_splits(self.file.db)
-
-    def current_split(self) -> Split | None:
-        """The newest split."""
-        found = self.splits()
-        return found[-1] if found else None
-
     def concepts(self) -> list[Concept]:
         """What the classes mean to the generator, in label order; then those of past classes."""
         return concepts.all_concepts(self.file.db) + concepts.past_concepts(self.file.db)
@@ -325,24 +317,6 @@ class Project(Annotating, Curating):
         concepts.ensure_concepts(self.file.db)
         return report
 
-    def make_split(
-        self,
-        seed: int = 0,
-        test: float = 0.5,
-        validation: float = 0.0,
-        shots: int | None = None,
-    ) -> Split:
-        """Partition the images per class; groups stay whole. The new split becomes current."""
-        self.file.require_writable()
-        items = [
-            (image.id, image.label, image.group_id) for image in images.find_images(self.file.db)
-        ]
-        parts = make_partition(items, seed, test, validation, shots)
-        spec = {"test": test, "validation": validation, "shots": shots}
-        number = len(self.splits()) + 1
-        split_id = splits.add_split(self.file.db, f"Split {number}", seed, spec, parts)
-        return next(split for split in self.splits() if split.id == split_id)
-
     def _split_id(self) -> int:
         split = self.current_split()
         if split is None:
@@ -357,6 +331,7 @@ class Project(Annotating, Curating):
     def enqueue(self, spec: AnySpec, priority: int = 0) -> Job:
         """Queue the job of a spec; jobs named in the spec must finish before it starts."""
         self.file.require_writable()
+        check_before(self.file, spec)
         return self.job(enqueue(self.file.db, spec, priority=priority))
 
     def erase(self, concepts: Sequence[str], **settings: Any) -> Job:
@@ -382,6 +357,7 @@ class Project(Annotating, Curating):
     def plan_chain(self, options: ChainOptions | None = None) -> list[Job]:
         """Queue the whole path with the current split (made if there is none)."""
         self.file.require_writable()
+        check_classes(self.file)
         options = options or ChainOptions()
         split = self.current_split() or self.make_split(
             options.seed, options.test, options.validation, options.shots

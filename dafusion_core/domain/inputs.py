@@ -129,7 +129,10 @@ class TrainingInputs(Plain):
 
 @dataclass(frozen=True, slots=True)
 class RunInput(Plain):
-    """The test predictions of one training run: `probabilities` [n_test][n_labels]."""
+    """The test predictions of one training run: `probabilities` [n_test][n_labels].
+
+    `epoch_accuracies`: mean per-class test accuracy after each epoch, where it was recorded.
+    """
 
     arm: str
     seed: int
@@ -137,6 +140,7 @@ class RunInput(Plain):
     truth: tuple[int, ...]
     probabilities: tuple[tuple[float, ...], ...]
     best_epoch_accuracy: float
+    epoch_accuracies: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,12 +229,17 @@ def _score(name: str, runs: Sequence[RunInput], classes: int, spec: EvaluationSp
         calibration_error=float(
             np.mean([calibration_error(run.truth, np.asarray(run.probabilities)) for run in runs])
         ),
-        paper=_paper_figure([run.best_epoch_accuracy for run in runs], spec),
+        paper=_paper_figure(runs, spec),
     )
 
 
-def _paper_figure(best: Sequence[float], spec: EvaluationSpec) -> PaperFigure | None:
-    values = np.asarray(best, np.float64)
+def _paper_figure(runs: Sequence[RunInput], spec: EvaluationSpec) -> PaperFigure | None:
+    curves = [run.epoch_accuracies for run in runs]
+    if all(curves) and len({len(curve) for curve in curves}) == 1:
+        by_epoch = np.asarray(curves, np.float64)  # [seeds, epochs]
+        values = by_epoch[:, by_epoch.mean(axis=0).argmax()]
+    else:  # old runs, or runs that stopped early at different epochs: each its own best
+        values = np.asarray([run.best_epoch_accuracy for run in runs], np.float64)
     if not np.isfinite(values).all():
         return None
     rng = np.random.default_rng(spec.seed)

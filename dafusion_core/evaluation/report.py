@@ -204,8 +204,8 @@ def _accuracies(data: ReportData) -> Iterator[str]:
         table(head, rows),
         paragraph(
             "* As the DA-Fusion paper counts: the best epoch, chosen on the very images it is "
-            "scored on, so too high; only for comparison with published numbers. (Here every run "
-            "takes its own best epoch, the paper one for all seeds.)",
+            "scored on, so too high; only for comparison with published numbers. One epoch "
+            "is taken for all seeds.",
             "note",
         ),
     )

@@ -18,6 +18,7 @@ __all__ = [
     "percent",
     "points",
     "render_table",
+    "wrap",
 ]
 
 Finding = Literal["helps", "hurts", "no difference seen", "too few to tell"]
@@ -30,8 +31,8 @@ class PaperFigure(Plain):
     """The paper's kind of figure: the best epoch, with a 68 % bootstrap interval over seeds.
 
     The epoch is chosen on the images it is then scored on, so this is optimistic; it stands
-    beside the last-epoch figure only to be compared with published numbers. Here every run takes
-    its own best epoch; the paper takes one for all seeds, which is a little less optimistic.
+    beside the last-epoch figure only to be compared with published numbers. One epoch is taken
+    for all seeds of an arm, the one whose mean over the seeds is best.
     """
 
     mean: float
@@ -136,7 +137,7 @@ def paper_text(figure: PaperFigure | None) -> str:
 def render_table(verdict: Verdict) -> str:
     """The verdict as text: findings, arms by seeds, arms by classes; at most 100 columns wide."""
     seeds = sorted({seed for scores in verdict.scores for seed in scores.seeds})
-    blocks = ["\n".join(_wrap(sentence)) for sentence in verdict.sentences]
+    blocks = ["\n".join(wrap(sentence)) for sentence in verdict.sentences]
     rows = [["Arm", "mean", "difference", "interval", "best epoch, 68 %*"]]
     for scores in verdict.scores:
         found = next((arm for arm in verdict.arms if arm.name == scores.name), None)
@@ -163,14 +164,15 @@ def render_table(verdict: Verdict) -> str:
         shares = [percent(scores.per_class[i]) for scores in verdict.scores]
         by_class.append([label, str(verdict.test_images[i]), *shares])
     blocks.append(_align(by_class))
-    blocks += ["\n".join(_wrap(note)) for note in verdict.notes]
+    blocks += ["\n".join(wrap(note)) for note in verdict.notes]
     blocks.append(
         "* as the paper counts: the epoch is chosen on the test images themselves, hence too high"
     )
     return "\n\n".join(blocks)
 
 
-def _wrap(text: str, width: int = 100) -> Iterator[str]:
+def wrap(text: str, width: int = 100) -> Iterator[str]:
+    """Lines of at most `width` characters, where words allow."""
     line = ""
     for word in text.split(" "):
         if line and len(line) + 1 + len(word) > width:

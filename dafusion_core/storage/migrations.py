@@ -53,7 +53,13 @@ def engine(db: UtilsDatabase) -> None:
     _run_script(db, "0003_engine.sql")
 
 
-SCHEMA_VERSION = 4  # how many steps there are; a test counts them
+@MIGRATIONS()
+def experiments(db: UtilsDatabase) -> None:
+    """Experiments and artefacts of jobs."""
+    _run_script(db, "0004_experiments.sql")
+
+
+SCHEMA_VERSION = 5  # how many steps there are; a test counts them
 
 
 def backup_path(path: Path, version: int) -> Path:

@@ -155,6 +155,6 @@ def stored_paths(db: Database) -> set[str]:
         "SELECT path FROM image WHERE is_reference = 0 UNION SELECT path FROM erasure "
         "UNION SELECT sheet_path FROM erasure UNION SELECT path FROM inversion "
         "UNION SELECT path FROM synthetic_image UNION SELECT path FROM training_run "
-        "UNION SELECT path FROM inversion_file"
+        "UNION SELECT path FROM inversion_file UNION SELECT path FROM artefact"
     )
     return {row[0] for row in rows if row[0]}

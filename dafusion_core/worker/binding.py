@@ -275,6 +275,9 @@ def bind_evaluation(db: Database, spec: EvaluationSpec) -> EvaluationInputs:
                 truth=tuple(run.record["test"]["truth"]),
                 probabilities=tuple(tuple(row) for row in run.record["test"]["probabilities"]),
                 best_epoch_accuracy=run.record["test_accuracy_best_epoch"],
+                epoch_accuracies=tuple(
+                    row["test_accuracy"] for row in run.record["epochs"] if "test_accuracy" in row
+                ),
             )
             for run in runs
         ),

@@ -1,0 +1,118 @@
+"""What can be known to go wrong before anything starts, in sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import Curation, JobState, Part
+from dafusion_core.domain.specs import AnySpec, TrainingSpec
+from dafusion_core.storage.database import Database
+from dafusion_core.storage.images import all_labels, find_images
+from dafusion_core.storage.jobs import get_job
+from dafusion_core.storage.project import ProjectFile
+from dafusion_core.storage.synthetic import curation_counts
+
+__all__ = ["check_before", "check_classes", "find_doubts"]
+
+_MOST_UNEVEN = 20  # largest class over smallest
+_NAMED = 5
+
+
+def check_before(file: ProjectFile, spec: AnySpec) -> None:
+    """Raise UserError when a job cannot end well, with what to change."""
+    if not isinstance(spec, TrainingSpec):
+        return
+    check_classes(file)
+    parts = _counts(file.db, spec.split_id)
+    for part, title in ((Part.TRAIN, "training"), (Part.TEST, "test")):
+        missing = [label for label, counts in parts.items() if not counts[part]]
+        # A class without a test image is left out of the mean; all but one cannot be.
+        if len(parts) - len(missing) < 2 or (missing and part is Part.TRAIN):
+            raise UserError(
+                f"There is no {title} image of: {_some(missing)}.",
+                "Add images, make another split, or remove the class.",
+            )
+    if spec.patience is not None and not any(c[Part.VALIDATION] for c in parts.values()):
+        raise UserError(
+            "Early stopping needs validation images, and the split has none.",
+            "Make a split with a validation part, or train all epochs.",
+        )
+    _check_kept(file.db, spec)
+
+
+def check_classes(file: ProjectFile) -> None:
+    """Raise UserError when there are not two classes, a class has too few images to be divided,
+    or a file is gone."""
+    images = find_images(file.db)
+    counts = Counter(image.label for image in images)
+    if len(counts) < 2:
+        only = f" (“{next(iter(counts))}”)" if counts else ""
+        raise UserError(
+            f"There is only one class{only}, so there is nothing to tell apart."
+            if counts
+            else "There are no images yet.",
+            "Import a folder with two folders of pictures or more, one per class.",
+        )
+    lonely = [label for label, count in counts.items() if count < 2]
+    if lonely:
+        raise UserError(
+            f"These classes have a single image: {_some(lonely)}. One is needed to train on and "
+            "another to test.",
+            "Add images of them or leave the classes out.",
+        )
+    gone = [image.path for image in images if not file.objects.path(image.path).is_file()]
+    if gone:
+        raise UserError(
+            f"{len(gone)} of {len(images)} pictures are no longer where they were, for example "
+            f"“{file.objects.path(gone[0])}”.",
+            "Put the files back, or import them again.",
+        )
+
+
+def find_doubts(file: ProjectFile) -> list[str]:
+    """What may make a result hard to read, although it can be computed."""
+    counts = Counter(image.label for image in find_images(file.db))
+    doubts = []
+    if counts:
+        (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
+        if many >= _MOST_UNEVEN * few:
+            doubts.append(
+                f"The classes are very uneven: “{most}” has {many:,} images, “{least}” {few:,}. "
+                "Every class counts the same in the result, so the few images of the small one "
+                "decide as much as the many of the large one."
+            )
+    return doubts
+
+
+def _counts(db: Database, split_id: int) -> dict[str, Counter[Part]]:
+    found = {label.name: Counter[Part]() for label in all_labels(db)}
+    for image in find_images(db, split_id=split_id):
+        if image.part is not None:
+            found[image.label][image.part] += 1
+    return found
+
+
+def _check_kept(db: Database, spec: TrainingSpec) -> None:
+    for arm in spec.arms:
+        if not arm.uses_synthetics or arm.generation_job is None:
+            continue
+        if get_job(db, arm.generation_job).state is not JobState.SUCCEEDED:
+            continue  # its images are still to be made
+        total: Counter[Curation] = Counter()
+        for found in curation_counts(db, arm.generation_job).values():
+            total.update(found)
+        usable = total[Curation.KEPT]
+        if spec.use_undecided and not arm.only_kept:
+            usable += total[Curation.UNDECIDED]
+        if not usable:
+            raise UserError(
+                f"Arm “{arm.name}” has no synthetic image to train on: none of "
+                f"{sum(total.values()):,} is kept.",
+                "Keep some in curation, or allow undecided ones.",
+            )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"“{name}”" for name in names[:_NAMED])
+    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
