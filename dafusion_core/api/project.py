@@ -16,8 +16,8 @@ from dafusion_core.api.curating import Curating
 from dafusion_core.api.enqueue import enqueue
 from dafusion_core.api.exchanging import Exchanging
 from dafusion_core.api.importing import ProjectImages
-from dafusion_core.api.preflight import check_before
-from dafusion_core.api.splitting import Splitting, check_classes
+from dafusion_core.api.preflight import check_before, check_classes
+from dafusion_core.api.splitting import Splitting
 from dafusion_core.datasets.importing import ImportReport, import_folder
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
