@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from diffusers import StableDiffusionImg2ImgPipeline
 from engine_bench import (
     bundled_folder,
     compare,
@@ -37,6 +36,9 @@ def main() -> None:
     parser.add_argument("--t0", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=3)
     wanted = parser.parse_args()
+    # Not before the engine has prepared torch.
+    from diffusers import StableDiffusionImg2ImgPipeline
+
     torch.set_num_threads(wanted.threads)
     model = load_bundled(wanted.device)
     pipe = StableDiffusionImg2ImgPipeline.from_pretrained(
