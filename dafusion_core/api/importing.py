@@ -164,5 +164,6 @@ _SYNTHETIC = (
 
 
 def _pixels(path: Path) -> NDArray[np.float64]:
-    small = make_thumbnail(path, 128).resize((64, 64), Image.Resampling.BOX)
+    # Grey: saving as JPEG halves the resolution of colours.
+    small = make_thumbnail(path, 128).convert("L").resize((64, 64), Image.Resampling.BOX)
     return np.asarray(small, np.float64)

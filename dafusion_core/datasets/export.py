@@ -18,18 +18,37 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from dafusion_core.datasets.naming import is_hidden_name, natural_key, normal_name, show_name
+from dafusion_core.datasets.plan import PlannedRegion
 from dafusion_core.domain.errors import EnvironmentProblem, UserError, translate_os_error
 
-__all__ = ["MANIFEST", "ExportItem", "ExportReport", "export_folder", "safe_names"]
+__all__ = [
+    "MANIFEST",
+    "ExportItem",
+    "ExportReport",
+    "PlacedItem",
+    "export_folder",
+    "place_in_folders",
+    "safe_names",
+    "sort_items",
+    "stem_of",
+    "write_files",
+    "write_manifest",
+    "write_text",
+]
 
 MANIFEST = "manifest.csv"
-_COLUMNS = ("path", "label", "part", "kind", "source", "t0", "seed", "curation", "sha256")
+_COLUMNS = (
+    *("path", "label", "part", "kind", "source", "t0", "seed", "curation", "sha256"),
+    *("group", "is_unsure", "note", "variant", "rating", "source_sha256"),
+    *("job", "plan", "placeholder", "erasure", "base_model"),
+)
+UNFINISHED = ".dafusion-unfinished"
 _CHUNK = 1 << 20
 _LONGEST = 80  # characters of a file or folder name: paths stay short enough for Windows
 
@@ -44,8 +63,10 @@ class ExportItem:
 
     `path`: where it is now; `name`: a file name to resemble, such as that of the original;
     `sha256`: what the bytes must be, "" when that is not known. For a synthetic image
-    `source_id` is the id of its source image, which need not be exported itself; `t0`, `seed` and
-    `curation` are its own.
+    `source_id` is the id of its source image, which need not be exported itself; `t0`, `seed`,
+    `variant`, `rating` and `curation` are its own, `source_sha256` and `lineage` (job, hash of the
+    plan, placeholder …) say what it was made from. `regions`, `group`, `note` and `is_unsure` are
+    what people said about a real image.
     """
 
     kind: Literal["real", "synthetic"]
@@ -59,6 +80,16 @@ class ExportItem:
     t0: float | None = None
     seed: int | None = None
     curation: str = ""
+    width: int = 0
+    height: int = 0
+    group: str = ""
+    note: str = ""
+    is_unsure: bool = False
+    regions: tuple[PlannedRegion, ...] = ()
+    variant: int | None = None
+    rating: int = 0
+    source_sha256: str = ""
+    lineage: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,45 +119,114 @@ def export_folder(
     on_progress: Callable[[int, int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> ExportReport:
-    """Copy every item below `destination` and write `manifest.csv` with one line per image.
+    """Copy every item below `destination`, a folder per class, and write `manifest.csv` with one
+    line per image. See `write_files` for the rules and errors."""
+
+    def finish(folder: Path, done: Sequence[PlacedItem]) -> None:
+        write_manifest(folder, done)
+
+    wanted = sort_items(items)
+    return write_files(
+        wanted, place_in_folders(wanted), destination, finish, overwrite, on_progress, should_stop
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedItem:
+    """An item with its path below the destination ("/") and the SHA-256 of what was written."""
+
+    item: ExportItem
+    place: str
+    sha256: str
+
+
+def sort_items(items: Iterable[ExportItem]) -> list[ExportItem]:
+    """Items in the order of every export: real ones first, by class and id."""
+    return sorted(items, key=lambda item: (item.kind, natural_key(item.label), item.id))
+
+
+def write_files(
+    wanted: Sequence[ExportItem],
+    places: Sequence[str],
+    destination: Path | str,
+    finish: Callable[[Path, Sequence[PlacedItem]], None],
+    overwrite: bool = False,
+    on_progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    request: str = "",
+) -> ExportReport:
+    """Copy items to their places, then let `finish` write what describes them.
 
     Files are copied as they are, each complete or absent. The manifest's `path` is relative to
     the destination, with "/"; `source` is the path of the source image if it was exported too,
     else "image <id>". `overwrite` allows a folder that already holds something: files of the
-    same name are replaced, others stay. Raises UserError when the destination is not empty
-    (without `overwrite`), is a file, or holds an item; EnvironmentProblem when a picture is
-    missing or is not what the project knows, or the disk is full.
+    same name are replaced, others stay. An export of the same items (and `request`) that was
+    stopped, by the user, a full disk or a crash, goes on where it was. Raises UserError when the
+    destination is not empty (without `overwrite`), is a file, or holds an item;
+    EnvironmentProblem when a picture is missing or is not what the project knows, or the disk is
+    full.
     """
-    wanted = sorted(items, key=lambda item: (item.kind, natural_key(item.label), item.id))
     destination = Path(os.path.abspath(Path(destination).expanduser()))
     if not wanted:
         raise UserError("There are no images to export.", "Import, or keep, some images first.")
-    _check_destination(destination, overwrite, wanted)
-    places = _place_all(wanted)
-    done: list[ExportItem] = []
-    hashes: list[str] = []
+    mark = _mark(wanted, places, request)
+    is_resumed = _read_mark(destination) == mark
+    _check_destination(destination, overwrite or is_resumed, wanted)
+    done: list[PlacedItem] = []
     size, stopped = 0, False
     try:
         destination.mkdir(parents=True, exist_ok=True)
+        (destination / UNFINISHED).write_text(mark, encoding="utf-8")
         try:
             for item, place in zip(wanted, places, strict=True):
                 if should_stop is not None and should_stop():
                     stopped = True
                     break
-                digest, copied = _copy(item, destination / place)
+                target = destination / place
+                if is_resumed and _is_there(item, target):
+                    digest, copied = item.sha256, target.stat().st_size
+                else:
+                    digest, copied = _copy(item, target)
                 size += copied
-                done.append(item)
-                hashes.append(digest)
+                done.append(PlacedItem(item, place, digest))
                 if on_progress is not None:
                     on_progress(len(done), len(wanted), place)
         finally:
             # Also after an error: a folder of images is of little use without their lineage.
             if done:
-                _write_manifest(destination, done, places, hashes)
+                finish(destination, done)
+            if not done or len(done) == len(wanted):
+                (destination / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         raise translate_os_error(error, f"exporting to {show_name(destination)}") from error
-    real = sum(item.kind == "real" for item in done)
+    real = sum(entry.item.kind == "real" for entry in done)
     return ExportReport(destination, real, len(done) - real, size, stopped)
+
+
+def _mark(wanted: Sequence[ExportItem], places: Sequence[str], request: str) -> str:
+    """What tells one export from another: its items, their places and what was asked for."""
+    digest = hashlib.sha256(request.encode())
+    for item, place in zip(wanted, places, strict=True):
+        digest.update(f"{item.kind}/{item.id}/{item.sha256}/{place}\n".encode())
+    return digest.hexdigest()
+
+
+def _read_mark(folder: Path) -> str:
+    try:
+        return (folder / UNFINISHED).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _is_there(item: ExportItem, target: Path) -> bool:
+    """Whether a stopped export has written this item already, wholly."""
+    try:
+        with target.open("rb") as file:
+            return bool(item.sha256) and (
+                hashlib.file_digest(file, "sha256").hexdigest() == item.sha256
+            )
+    except OSError:
+        return False
 
 
 def _check_destination(folder: Path, overwrite: bool, items: Sequence[ExportItem]) -> None:
@@ -181,10 +281,10 @@ def _safe(name: str) -> str:
     return text
 
 
-def _place_all(items: Sequence[ExportItem]) -> list[str]:
+def place_in_folders(items: Sequence[ExportItem]) -> list[str]:
     """The path of each item below the destination, with "/"."""
     folders = safe_names(sorted({item.label for item in items}, key=natural_key))
-    stems = {item.id: f"{item.id}_{_stem(item)}" for item in items if item.kind == "real"}
+    stems = {item.id: f"{item.id}_{stem_of(item)}" for item in items if item.kind == "real"}
     places = []
     for item in items:
         ending = item.path.suffix.lower() or Path(item.name).suffix.lower()
@@ -198,7 +298,8 @@ def _place_all(items: Sequence[ExportItem]) -> list[str]:
     return places
 
 
-def _stem(item: ExportItem) -> str:
+def stem_of(item: ExportItem) -> str:
+    """The readable part of an exported file's name."""
     return _safe(Path(item.name).stem)[:60].strip(" .")
 
 
@@ -235,21 +336,24 @@ def _copy(item: ExportItem, target: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _write_manifest(
-    folder: Path, items: Sequence[ExportItem], places: Sequence[str], hashes: Sequence[str]
-) -> None:
-    path_of = {
-        item.id: place for item, place in zip(items, places, strict=False) if item.kind == "real"
-    }
+def write_manifest(folder: Path, done: Sequence[PlacedItem]) -> None:
+    """Write manifest.csv, whole or not at all."""
+    path_of = {entry.item.id: entry.place for entry in done if entry.item.kind == "real"}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for item, place, digest in zip(items, places, hashes, strict=False):
-        writer.writerow(_row(item, place, digest, path_of))
-    partial = folder / (MANIFEST + ".tmp")
+    for entry in done:
+        writer.writerow(_row(entry.item, entry.place, entry.sha256, path_of))
+    write_text(folder / MANIFEST, buffer.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
     try:
-        partial.write_text(buffer.getvalue(), encoding="utf-8", newline="")
-        os.replace(partial, folder / MANIFEST)
+        partial.write_text(text, encoding="utf-8", newline="")
+        os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -269,3 +373,11 @@ def _row(
     yield "" if item.seed is None else item.seed
     yield item.curation
     yield digest
+    yield show_name(item.group)
+    yield int(item.is_unsure)
+    yield show_name(item.note)
+    yield "" if item.variant is None else item.variant
+    yield item.rating or ""
+    yield item.source_sha256
+    for key in ("job", "plan", "placeholder", "erasure", "base_model"):
+        yield item.lineage.get(key, "")

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,7 +258,8 @@ def _opened(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet)
         try:
-            file = stack.enter_context(path.open("rb") if data is None else io.BytesIO(data))
+            file: IO[bytes] = path.open("rb") if data is None else io.BytesIO(data)
+            stack.enter_context(file)
             image = stack.enter_context(_READERS[form](file, str(path)))
         except Exception as error:
             raise _explain(path, form, error) from error

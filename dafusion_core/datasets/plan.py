@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dafusion_core.domain.records import ImportProblem, Part
+from dafusion_core.domain.records import Curation, ImportProblem, Part
 from dafusion_core.domain.regions import RegionKind
 
-__all__ = ["Entry", "ImportPlan", "PlannedRegion", "shorten_problems"]
+__all__ = ["Entry", "ImportPlan", "PlannedRegion", "PlannedSynthetic", "shorten_problems"]
 
 #: Problems of one kind that are listed one by one; the others are counted.
 LISTED = 200
@@ -52,12 +52,29 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedSynthetic:
+    """A synthetic image of an earlier export, tied to its source by the source's contents."""
+
+    path: str
+    sha256: str
+    source_sha256: str
+    label: str
+    t0: float
+    seed: int
+    variant: int
+    curation: Curation
+    rating: int = 0
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ImportPlan:
     """What would be imported and what would be left out, and why.
 
     `form` names the importer; `entries` are in a fixed order, contents not yet checked; `labels`
     are classes that the source lists in an order of its own (also empty ones); `problems` are
-    files and rows that will be left out, `warnings` sentences about the whole.
+    files and rows that will be left out, `warnings` sentences about the whole; `synthetics` are
+    synthetic images with their lineage, which never become real ones.
     """
 
     form: str
@@ -66,6 +83,7 @@ class ImportPlan:
     problems: tuple[ImportProblem, ...] = ()
     warnings: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    synthetics: tuple[PlannedSynthetic, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -92,6 +110,8 @@ class ImportPlan:
             text += f", {without:,} without a class"
         if regions := sum(len(entry.regions) for entry in self.entries):
             text += f", with {regions:,} region{'' if regions == 1 else 's'}"
+        if self.synthetics:
+            text += f", and {len(self.synthetics):,} synthetic images with their sources"
         refused = sum(problem.is_refused for problem in self.problems)
         return text + (f"; {refused:,} left out." if refused else ".")
 

@@ -65,6 +65,15 @@ def check_region(kind: RegionKind, data: Mapping[str, Any], width: int, height: 
         raise UserError(f"This {kind} region is incomplete.", "Draw it again.") from error
 
 
+def plain_data(kind: RegionKind, data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` with just the keys of its kind and numbers of one type, as it is stored."""
+    if kind is RegionKind.BOX:
+        return {"box": [float(value) for value in data["box"]]}
+    if kind is RegionKind.POLYGON:
+        return {"polygons": [[float(value) for value in points] for points in data["polygons"]]}
+    return {"size": [int(side) for side in data["size"]], "counts": data["counts"]}
+
+
 def _require(is_good: bool, reason: str) -> None:
     if not is_good:
         raise UserError(f"This region cannot be used: {reason}.", "Draw it again.")

@@ -9,7 +9,7 @@ from typing import Any
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import UNLABELLED
-from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.domain.regions import Region, RegionKind, plain_data
 from dafusion_core.storage.concepts import ensure_concepts
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import add_label, all_labels
@@ -233,6 +233,10 @@ def find_regions(db: Database, image_ids: Sequence[int] | None = None) -> list[R
     return [Region(r[0], r[1], RegionKind(r[2]), json.loads(r[3]), r[4]) for r in rows]
 
 
+def _data_json(kind: RegionKind, data: Mapping[str, Any]) -> str:
+    return json.dumps(plain_data(kind, data), separators=(",", ":"))
+
+
 def add_regions(db: Database, regions: Sequence[Region]) -> list[int]:
     """Insert regions inside the caller's transaction or recording; their ids."""
     return [
@@ -242,7 +246,7 @@ def add_regions(db: Database, regions: Sequence[Region]) -> list[int]:
                 "image_id": region.image_id,
                 "label_id": None if region.label is None else add_label(db, region.label),
                 "kind": region.kind.value,
-                "data_json": json.dumps(dict(region.data), separators=(",", ":")),
+                "data_json": _data_json(region.kind, region.data),
             },
         )
         for region in regions
@@ -266,7 +270,7 @@ def change_region(
             "UPDATE region SET kind = ?, data_json = ?, label_id = ? WHERE id = ?",
             [
                 kind.value,
-                json.dumps(dict(data), separators=(",", ":")),
+                _data_json(kind, data),
                 None if label is None else add_label(db, label),
                 region_id,
             ],

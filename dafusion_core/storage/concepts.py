@@ -65,6 +65,19 @@ def past_concepts(db: Database) -> list[Concept]:
     return [Concept(*row) for row in rows]
 
 
+def concept_labels(db: Database) -> dict[int, str]:
+    """Concept id → name of the class that its images are of now: after a merge, the other one."""
+    labels = {row["id"]: row for row in db.query("SELECT id, name, merged_into FROM label")}
+    found = {}
+    for row in db.query("SELECT id, label_id FROM concept"):
+        label, seen = labels[row["label_id"]], set[int]()
+        while label["merged_into"] is not None and label["id"] not in seen:
+            seen.add(label["id"])
+            label = labels[label["merged_into"]]
+        found[row["id"]] = label["name"]
+    return found
+
+
 def erased_models(db: Database, job_id: int | None = None) -> list[ErasedModel]:
     """Results of erasures, oldest first."""
     rows = db.query("SELECT * FROM erasure WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id", [job_id])
