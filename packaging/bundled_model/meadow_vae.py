@@ -1,9 +1,9 @@
 """Train the autoencoder of the meadow model on random crops.
 
 Loss: saturation-weighted L1 + 2 L2 + L1 of the picture gradients + a KL term so small that no
-latent channel is closed. A third of the crops get their hue turned. The learning rate stays level
-and falls to nothing over the last fifth of ``--minutes``; a finished training goes on with
-``--resume`` and a larger ``--minutes``.
+latent channel is closed. A third of the crops get their hue turned. After three fifths of
+``--minutes`` whole pictures replace the crops. The learning rate stays level and falls to nothing
+over the last fifth; a finished training goes on with ``--resume`` and a larger ``--minutes``.
 """
 
 from __future__ import annotations
@@ -119,7 +119,11 @@ def main() -> None:
         part = max(step / args.steps, (time.time() - begin) / limit)
         for group in optimiser.param_groups:
             group["lr"] = args.lr * level_rate(step, part)
-        x = batch_of(data["pixels"], args.batch, args.crop, rng).to(device)
+        # crops first, because they vary more; whole pictures later, because the normalisation
+        # layers average over what they see
+        whole = part > 0.6 and args.crop < 64
+        count, crop = (max(4, args.batch // 4), 64) if whole else (args.batch, args.crop)
+        x = batch_of(data["pixels"], count, crop, rng).to(device)
         latent = vae.encode(x).latent_dist
         loss = loss_of(x, vae.decode(latent.sample()).sample) + args.kl * latent.kl().mean()
         optimiser.zero_grad(set_to_none=True)
@@ -129,7 +133,7 @@ def main() -> None:
         average.update(vae, step)
         value = float(loss.detach())
         running = value if running is None else keep * running + (1 - keep) * value
-        step, samples = step + 1, samples + args.batch
+        step, samples = step + 1, samples + count
         if step % (10 if args.smoke else 100) == 0:
             common.say(step=step, seconds=time.time() - begin, loss=running)
         if time.time() - saved > 180:
