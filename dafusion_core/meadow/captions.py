@@ -39,10 +39,18 @@ def describe(species: Species) -> str:
 
 
 def write_caption(
-    subject: str, ground: str, light: str, rng: np.random.Generator | None = None
+    subject: str,
+    ground: str,
+    light: str,
+    rng: np.random.Generator | None = None,
+    template: str = "",
 ) -> str:
-    """A caption of a picture; with `rng`, ground and light are left out half of the time."""
-    text = f"a photo of {'an' if subject[0] in 'aeio' else 'a'} {subject}"
+    """A caption of a picture; with `rng`, ground and light are left out half of the time.
+
+    `template`: a sentence with {} for the subject, in place of "a photo of a {}".
+    """
+    plain = f"a photo of {'an' if subject[0] in 'aeio' else 'a'} {{}}"
+    text = (template or plain).format(subject)
     if rng is None or rng.random() < 0.5:
         text += " " + GROUND_WORDS[ground]
     if rng is None or rng.random() < 0.5:

@@ -23,6 +23,7 @@ from meadow_vae import level_rate
 from models import encode, token_ids, train_scheduler
 from train_unet import min_snr
 
+from dafusion_core.engine.templates import OBJECT_TEMPLATES
 from dafusion_core.meadow import describe, write_caption
 
 CAPTIONS = 6  # different captions that each picture gets
@@ -35,7 +36,10 @@ def captions_of(index: int, ground: str, light: str) -> list[str]:
     rng = np.random.default_rng([22, index])
     general = ["plant", "weed"] if species.flowerless else ["plant", "weed", "flower"]
     subjects = [PLACEHOLDER] * 3 + [describe(species)] * 2 + [str(rng.choice(general))]
-    return [write_caption(s, ground, light, rng) for s in subjects[:CAPTIONS]]
+    # half in the sentences that textual inversion will use, so that they mean nothing of their own
+    frames = [str(rng.choice(OBJECT_TEMPLATES)) if rng.random() < 0.5 else "" for _ in subjects]
+    pairs = zip(subjects[:CAPTIONS], frames, strict=False)
+    return [write_caption(s, ground, light, rng, frame) for s, frame in pairs]
 
 
 def latents_of(folder: Path, vae_path: Path, known: dict[str, Any]) -> None:

@@ -138,6 +138,9 @@ def test_captions_say_what_there_is() -> None:
     )
     assert describe(find_species("fern")) == "rosette plant with feathered green leaves"
     assert write_caption("ivy", "mud", "shade") == "a photo of an ivy on wet mud in the shade"
+    assert write_caption("fern", "straw", "sun", template="a rendering of the {}").startswith(
+        "a rendering of the fern on dry straw"
+    )
     picture = draw_picture(find_species("daisy"), 3, 16)
     assert picture.caption.startswith("a photo of a daisy ")
     rng = np.random.default_rng(0)
