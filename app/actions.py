@@ -96,8 +96,12 @@ ACTIONS = (
     ActionSpec("export", "File", "&Export pictures…", ("Ctrl+E",),
                "Copies for other programs, with a list of where each came from.",
                lambda s: s.has_project and s.has_pictures),
+    ActionSpec("settings", "File", "Se&ttings…", ("Ctrl+,",),
+               "Device, memory for thumbnails, light or dark."),
     ActionSpec("close", "File", "&Close project", ("Ctrl+W",), "Back to the welcome page.", _open),
     ActionSpec("quit", "File", "&Quit", ("Ctrl+Q",), "Everything is saved already."),
+    ActionSpec("palette", "Edit", "Find a &command…", ("Ctrl+K", "Ctrl+Shift+P"),
+               "Every action, step and recent project by name."),
     ActionSpec("undo", "Edit", "&Undo", ("Ctrl+Z",), "Take back the last decision.",
                lambda s: s.is_writable and s.undo_text is not None),
     ActionSpec("redo", "Edit", "&Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "Decide it again.",
@@ -141,8 +145,13 @@ ACTIONS = (
     ActionSpec("light", "View", "&Light", (), ""),
     ActionSpec("dark", "View", "&Dark", (), ""),
     ActionSpec("system", "View", "Follow the &system", (), ""),
+    ActionSpec("jobs_panel", "View", "&Jobs at the right", ("Ctrl+J",),
+               "Show or hide the list of jobs.", _open),
     ActionSpec("log", "View", "Worker &log", ("Ctrl+L",), "What the worker wrote.", _open),
     ActionSpec("shortcuts", "Help", "&Keyboard shortcuts", ("F1", "?"), ""),
+    ActionSpec("bundle", "Help", "&Debug bundle…", (),
+               "One file with versions, settings and logs, to send with a question. "
+               "No pictures, no names of yours."),
     ActionSpec("about", "Help", "&About", (), ""),
 )  # fmt: skip
 
@@ -152,8 +161,8 @@ MENUS = ("File", "Edit", "Curate", "Run", "View", "Help")
 
 #: A line in the menu after these.
 GROUP_ENDS = (
-    "sample", "export", "redo", "undecide", "rate_0", "previous_picture", "view_rates",
-    "everything", "system",
+    "sample", "export", "settings", "palette", "redo", "undecide", "rate_0", "previous_picture",
+    "view_rates", "everything", "system", "shortcuts",
 )  # fmt: skip
 
 #: What only means something while a project is open; its pages bind these.
@@ -166,6 +175,7 @@ BOUND_BY_PAGES = (
 
 #: Keys that are not actions, for the overlay.
 MORE_SHORTCUTS = (
+    ("Curate", "1 … 5, 0", "Give stars, take them away"),
     ("Curate", "← → ↑ ↓", "Move; up and down stay at the same t0"),
     ("Curate", "Shift+arrows, Ctrl+click, drag", "Select several"),
     ("Curate", "Space", "Take into the selection, or out of it"),

@@ -29,7 +29,6 @@ from app.actions import ACTIONS, BOUND_BY_PAGES, GROUP_ENDS, MENUS, Actions, Sit
 from app.errors import ErrorPresenter
 from app.pages.welcome.page import WelcomePage, app_icon
 from app.steps import Step
-from app.text import count
 from app.theme import Mode, theme
 from app.widgets.drop_zone import dropped_paths
 from app.widgets.log_view import LogDialog
@@ -73,6 +72,7 @@ class MainWindow(QMainWindow):
         self.where = label("", "muted")
         self.statusBar().addPermanentWidget(self.where)
         self._is_leaving = False
+        self._goes_on = False  # with its work, after this window is closed
         self._after_close: list[Path] = []
         self._make_menus()
         self._bind()
@@ -126,6 +126,10 @@ class MainWindow(QMainWindow):
             "log": self._show_log,
             "shortcuts": lambda: ShortcutsDialog(self).open(),
             "about": self._show_about,
+            "settings": self._show_settings,
+            "palette": self._show_palette,
+            "jobs_panel": self._toggle_jobs,
+            "bundle": self._ask_bundle,
         }.items():
             table.bind(key, act)
         for mode in Mode:
@@ -174,6 +178,35 @@ class MainWindow(QMainWindow):
     def _show_log(self) -> None:
         if self.session is not None:
             LogDialog(self.session.log_path(), self).show()
+
+    def _show_settings(self) -> None:
+        from app.dialogs.settings import SettingsDialog
+
+        SettingsDialog(self).open()
+
+    def _show_palette(self) -> None:
+        from app.dialogs.palette import Palette
+        from app.palette_entries import palette_entries
+
+        Palette(palette_entries(self), self).open()
+
+    def _toggle_jobs(self) -> None:
+        if self.workspace is not None:
+            self.workspace.toggle_jobs()
+
+    def _ask_bundle(self) -> None:
+        from app.bundle import write_bundle
+
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the debug bundle", str(Path.home() / "dafusion-debug.zip"), "*.zip"
+        )
+        if name:
+            try:
+                write_bundle(Path(name), self.session.project if self.session else None)
+            except OSError as error:
+                self.errors.show(error)
+            else:
+                self.bar.say("bundle", "info", f"Debug bundle saved: {name}")
 
     def _show_about(self) -> None:
         QMessageBox.about(
@@ -251,31 +284,38 @@ class MainWindow(QMainWindow):
         if self.session is None or self.session.is_closing:
             return True
         running = self.session.running_jobs()
-        if running and self.session.jobs.is_running and not self._confirm_stop(len(running)):
-            return False
+        if running and self.session.jobs.is_running:
+            answer = self._ask_closing(len(running))
+            if answer == "stay":
+                return False
+            self._goes_on = answer == "keep running"
         self.statusBar().showMessage("Stopping after this step…")
         self.setEnabled(False)
+        if self.workspace is not None:
+            self.workspace.store_layout()
         self.session.close()
         return True
 
-    def _confirm_stop(self, number: int) -> bool:
-        box = QMessageBox(self)
-        box.setWindowTitle("Work is running")
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setText(f"{count(number, 'job')} is running." if number == 1 else
-                    f"{count(number, 'job')} are running.")  # fmt: skip
-        box.setInformativeText("What is finished is kept, and the rest can be resumed later.")
-        stop = box.addButton("Stop after this step and close", QMessageBox.ButtonRole.AcceptRole)
-        keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(keep)
-        box.setEscapeButton(keep)
-        box.exec()
-        return box.clickedButton() is stop
+    def _ask_closing(self, number: int) -> str:
+        from app.dialogs.closing import ask_closing
+
+        return ask_closing(self, number)
+
+    def _go_on_without_window(self, path: Path, log: Path) -> None:
+        from app.dialogs.closing import run_in_background
+
+        try:
+            run_in_background(path, log)
+        except OSError as error:
+            self.errors.show(error)
+        else:
+            self.bar.say("background", "info", f"“{path.stem}” goes on in the background.")
 
     def _on_closed(self) -> None:
         self.setEnabled(True)
         session, workspace = self.session, self.workspace
         self.session = self.workspace = None
+        goes_on, self._goes_on = self._goes_on, False
         self.actions_table.unbind(*BOUND_BY_PAGES)
         self.bar.clear()
         self._welcome_layout.insertWidget(0, self.bar)
@@ -284,6 +324,9 @@ class MainWindow(QMainWindow):
             self.stack.removeWidget(workspace)
             workspace.deleteLater()
         if session is not None:
+            if goes_on:  # its lock is free now
+                log = session.log_path().with_name("background.log")
+                self._go_on_without_window(session.project.path, log)
             session.deleteLater()
         self.setWindowTitle(TITLE)
         self.where.setText("")
@@ -303,6 +346,7 @@ class MainWindow(QMainWindow):
             return
         ui_state.store_bytes("geometry", self.saveGeometry())
         self.errors.uninstall()
+        self.welcome.hardware.stop()
         super().closeEvent(event)
 
     # Drops --------------------------------------------------------------------------------

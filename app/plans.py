@@ -18,6 +18,7 @@ from dafusion_core.api.chain import (
 )
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
+from dafusion_core.domain.specs import ModelSource
 
 DEFAULTS = ChainOptions()
 
@@ -63,6 +64,8 @@ class GenerateChoices:
     guidance: float = DEFAULTS.guidance
     steps: int = DEFAULTS.generation_steps
     prompt: str = "a photo of a {concept}"
+    negative: str = ""
+    seed: int = DEFAULTS.seed
 
     def pictures(self, photos: int) -> int:
         """How many synthetic images this makes of that many training photos."""
@@ -79,15 +82,46 @@ class TrainChoices:
     only_kept: bool = False
 
 
-def queue_concepts(project: Project, *, erase: bool = True) -> Job:
+@dataclass(frozen=True, slots=True)
+class ConceptChoices:
+    """The form of erasing and learning. `eta`, `iterations`: for ESD only."""
+
+    erase: bool = True
+    method: Literal["uce", "esd"] = DEFAULTS.erasure_method
+    eta: float = 1.0
+    iterations: int = 1000
+    model: ModelSource = DEFAULTS.model
+    steps: int = DEFAULTS.inversion_steps
+    vectors: int = DEFAULTS.vectors
+    learning_rate: float = DEFAULTS.inversion_learning_rate
+
+
+PAPER_CONCEPTS = ConceptChoices(method="esd", steps=1000, learning_rate=2e-3)
+
+
+def queue_concepts(
+    project: Project, choices: ConceptChoices | None = None, *, erase: bool = True
+) -> Job:
     """Erase the class names (if wanted), then learn each class from its training images."""
+    chosen = choices or ConceptChoices(erase=erase)
     split = project.current_split() or project.make_split(
         DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots
     )
+    options = replace(
+        DEFAULTS,
+        model=chosen.model,
+        erasure_method=chosen.method,
+        inversion_steps=chosen.steps,
+        inversion_learning_rate=chosen.learning_rate,
+        vectors=chosen.vectors,
+    )
     erasure = None
-    if erase:
-        erasure = project.enqueue(erasure_spec(DEFAULTS, [x.name for x in project.labels()])).id
-    return project.enqueue(inversion_spec(DEFAULTS, split.id, erasure))
+    if chosen.erase:
+        spec = erasure_spec(options, [x.name for x in project.labels()])
+        if chosen.method == "esd":
+            spec = replace(spec, eta=chosen.eta, iterations=chosen.iterations)
+        erasure = project.enqueue(spec).id
+    return project.enqueue(inversion_spec(options, split.id, erasure))
 
 
 def queue_generation(project: Project, choices: GenerateChoices) -> Job:
@@ -98,6 +132,7 @@ def queue_generation(project: Project, choices: GenerateChoices) -> Job:
     inversion = _usable(project, "invert") or queue_concepts(project)
     options = replace(
         DEFAULTS,
+        model=ModelSource.from_dict(inversion.spec["model"]),
         t0_set=choices.t0_set,
         variants=choices.variants,
         guidance=choices.guidance,
@@ -107,7 +142,10 @@ def queue_generation(project: Project, choices: GenerateChoices) -> Job:
         options, inversion.spec["split_id"], inversion.id, inversion.spec["erasure_job"]
     )
     draw: Literal["each", "uniform"] = "each" if choices.is_every else "uniform"
-    return project.enqueue(replace(plan, draw=draw, prompt=choices.prompt))
+    more = replace(
+        plan, draw=draw, prompt=choices.prompt, negative_prompt=choices.negative, seed=choices.seed
+    )
+    return project.enqueue(more)
 
 
 def queue_training(project: Project, choices: TrainChoices) -> Job:

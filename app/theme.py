@@ -181,6 +181,7 @@ def style_sheet(c: Colors) -> str:
         border-color: {c.border}; }}
     QPushButton[role="link"] {{ background: transparent; border: none; color: {c.accent};
         padding: 2px 4px; text-align: left; }}
+    QPushButton[role="link"]:disabled {{ color: {c.muted}; background: transparent; }}
     QPushButton[role="link"]:hover {{ text-decoration: underline; }}
     QPushButton[role="link"]:focus {{ border: 1px solid {c.accent}; padding: 1px 3px; }}
     QPushButton[role="small"] {{ padding: 2px 9px; border-radius: 5px; }}
@@ -203,6 +204,17 @@ def style_sheet(c: Colors) -> str:
     QMenu::item:selected {{ background: {c.accent_soft}; color: {c.text}; }}
     QMenu::item:disabled {{ color: {c.muted}; }}
     QMenu::separator {{ height: 1px; background: {c.border}; margin: 4px 8px; }}
+    QSlider::groove:horizontal {{ height: 4px; background: {c.border}; border-radius: 2px; }}
+    QSlider::sub-page:horizontal {{ background: {c.accent}; border-radius: 2px; }}
+    QSlider::handle:horizontal {{ width: 14px; height: 14px; margin: -6px 0; border-radius: 8px;
+        background: {c.surface}; border: 1px solid {c.control}; }}
+    QSlider::handle:horizontal:hover, QSlider:focus::handle:horizontal {{
+        border: 2px solid {c.accent}; }}
+    QSlider {{ min-height: 20px; }}
+    QToolButton {{ color: {c.text}; border: 1px solid transparent; border-radius: 5px;
+        padding: 3px 6px; }}
+    QToolButton:hover {{ background: {c.raised}; }}
+    QToolButton:focus {{ border-color: {c.accent}; }}
     QProgressBar {{ background: {c.raised}; border: none; border-radius: 3px; height: 6px;
         max-height: 6px; }}
     QProgressBar::chunk {{ background: {c.accent}; border-radius: 3px; }}

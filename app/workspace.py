@@ -9,6 +9,7 @@ from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from app import ui_state
 from app.actions import Actions, Situation
 from app.pages.concepts.page import ConceptsPage
 from app.pages.curate.page import CuratePage
@@ -80,6 +81,10 @@ class Workspace(QWidget):
         self.splitter.setStretchFactor(0, 1)
         self.jobs.setMinimumWidth(230)
         self.splitter.setSizes([900, 270])
+        stored = ui_state.load_bytes("splitter")
+        if stored is not None:
+            self.splitter.restoreState(stored)
+        self.jobs.setVisible(ui_state.load_text("jobs", "on") == "on")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -98,8 +103,26 @@ class Workspace(QWidget):
         actions.bind("everything", self.do_next)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
-        self.show_step(Step.IMAGES)
+        self.show_step(self._last_step())
         self._greet()
+
+    # Layout -------------------------------------------------------------------------------
+
+    def store_layout(self) -> None:
+        """Remember where things are for the next start."""
+        ui_state.store_bytes("splitter", self.splitter.saveState())
+        ui_state.store_text("jobs", "on" if self.jobs.isVisibleTo(self) else "off")
+        ui_state.store_text("step", f"{self.step.value}|{self.session.project.path}")
+
+    def toggle_jobs(self) -> None:
+        """Show or hide the jobs; work goes on either way."""
+        self.jobs.setVisible(not self.jobs.isVisibleTo(self))
+
+    def _last_step(self) -> Step:
+        """The step shown last, if it was in this project."""
+        name, _, path = ui_state.load_text("step").partition("|")
+        is_same = path == str(self.session.project.path)
+        return Step(name) if is_same and name in set(Step) else Step.IMAGES
 
     # Pages --------------------------------------------------------------------------------
 

@@ -138,6 +138,8 @@ def form(*lines: tuple[str | QWidget, QWidget]) -> QFormLayout:
     made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
     for name, field in lines:
         shown = label(name) if isinstance(name, str) else name
+        if isinstance(name, str) and name and not field.accessibleName():
+            field.setAccessibleName(name)
         shown.setMinimumHeight(field.sizeHint().height())
         edit = field.lineEdit() if isinstance(field, QAbstractSpinBox) else None
         if edit is not None:

@@ -15,6 +15,7 @@ class PlainTable(QTableWidget):
         super().__init__(0, len(columns))
         self._numbers: set[int] = set()
         self.setObjectName("plain")
+        self.setAccessibleName("Table: " + ", ".join(columns))
         self.verticalHeader().hide()
         self.setShowGrid(False)
         self.setWordWrap(False)

@@ -21,7 +21,7 @@ class ShortcutsDialog(QDialog):
         grid.setVerticalSpacing(4)
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in MENUS}
         for spec in ACTIONS:
-            if spec.shortcuts:
+            if spec.shortcuts and not spec.key.startswith("rate_"):
                 keys = [
                     QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText)
                     for k in spec.shortcuts
@@ -30,12 +30,13 @@ class ShortcutsDialog(QDialog):
                 groups[spec.menu].append((" or ".join(dict.fromkeys(keys)), text))
         for name, keys_text, text in MORE_SHORTCUTS:
             groups.setdefault(name, []).append((keys_text, text))
-        # Two columns of about equal length.
+        # The longest group has the right side to itself.
         filled = [(name, lines) for name, lines in groups.items() if lines]
-        half = sum(len(lines) + 2 for _name, lines in filled) / 2
+        longest = max(filled, key=lambda item: len(item[1]))[0]
+        filled.sort(key=lambda item: item[0] == longest)
         place, side = 0, 0
         for name, lines in filled:
-            if side == 0 and place and place + len(lines) > half + 1:
+            if name == longest:
                 place, side = 0, 3
             title = heading(name, 1.0)
             grid.addWidget(title, place, side, 1, 2)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
 from app import ui_state
+from app.dialogs.closing import Closing, ask_closing
 from app.main_window import MainWindow
 from app.pages.report.page import ReportPage
 from app.session import Session
@@ -99,11 +100,11 @@ def test_closing_while_running_keeps_what_is_done_and_resumes(
         return len(window.session.project.synthetic_ids()) if window.session else 0
 
     qtbot.waitUntil(lambda: made() >= 3, timeout=20_000)
-    monkeypatch.setattr(MainWindow, "_confirm_stop", lambda self, number: False)
+    monkeypatch.setattr(MainWindow, "_ask_closing", lambda self, number: "stay")
     window.close()
     assert window.isVisible()
     assert window.session is not None  # kept open
-    monkeypatch.setattr(MainWindow, "_confirm_stop", lambda self, number: True)
+    monkeypatch.setattr(MainWindow, "_ask_closing", lambda self, number: "stop")
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=15_000)
     assert window.session is None
@@ -136,8 +137,9 @@ def test_the_question_when_closing_is_calm(
         return 0
 
     monkeypatch.setattr(QMessageBox, "exec", answer)
-    assert window._confirm_stop(1) is False
+    assert ask_closing(window, 1) is Closing.STAY
     assert "Stop after this step and close" in shown
+    assert "Keep running without the window" in shown
     assert "Keep open" in shown
 
 

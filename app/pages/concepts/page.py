@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from collections.abc import Sequence
 
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QHideEvent
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from app import costs
 from app.actions import Actions
 from app.dialogs.before_after import BeforeAfterDialog
+from app.pages.concepts.form import ConceptsForm
 from app.plans import queue_concepts
 from app.session import Session
+from app.steps import newest
+from app.text import count
+from app.widgets.curve_panel import CurvePanel
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, button, label, row
+from app.widgets.parts import EmptyState, action_button, button, card, label, row
 from app.widgets.plain_table import PlainTable
+from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import ErasedModel, Part, TokenEmbedding
+from dafusion_core.domain.records import (
+    ErasedModel,
+    Job,
+    JobState,
+    JobUnit,
+    Metric,
+    Part,
+    TokenEmbedding,
+    UnitState,
+)
 from dafusion_core.storage.concepts import sheet_path
 
 LOSS_TIP = (
     "How far off the model's predictions are for this class, before → after learning: the same "
     "pictures, timesteps and noise both times. Smaller is better."
 )
+LIVE_MS = 1500
+LOSS_NAMES = {"loss": "Loss while learning", "held_out": "Loss on fixed noise and timesteps"}
 MOVED_TIP = "How far the token's vectors moved from where they started; 0 means: nothing learned."
 
 
@@ -35,12 +56,20 @@ class ConceptsPage(Page):
             "its name from the model first makes sure that nothing was known in advance.",
         )
         self.buttons.addWidget(action_button(actions["concepts"], "primary"))
-        self.erase_box = QCheckBox("Erase the class names first")
-        self.erase_box.setChecked(True)
-        self.erase_box.setToolTip("Without this, the model may already know the class by name.")
+        self.form = ConceptsForm()
+        self.form.changed.connect(self._say_cost)
         self.table = PlainTable(
-            ["Class", "Token", "Training images", "Learned", "Loss", "Moved"], (2, 4, 5)
+            ["Class", "Token", "Training images", "State", "Loss", "Moved"], (2, 4, 5)
         )
+        self.curves = CurvePanel("Loss while learning", "The loss of each class appears here.")
+        self.curves.setMinimumHeight(170)
+        self.retry = button(
+            "Retry what failed", self._retry, "small", "Only those classes; the others are kept."
+        )
+        self.retry.hide()
+        self._live = QTimer(self)
+        self._live.setInterval(LIVE_MS)
+        self._live.timeout.connect(lambda: self.refresh(None))
         for place, tip in ((4, LOSS_TIP), (5, MOVED_TIP)):
             item = self.table.horizontalHeaderItem(place)
             if item is not None:
@@ -50,11 +79,17 @@ class ConceptsPage(Page):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.erase_box, None))
-        layout.addWidget(self.table, 1)
-        layout.addLayout(row(self.note, self.compare, None))
+        layout.setSpacing(10)
+        layout.addWidget(self.form)
+        self.table.setMinimumHeight(120)
+        layout.addWidget(self.table, 2)
+        layout.addLayout(row(self.note, self.compare, None, self.retry))
+        layout.addWidget(card(self.curves), 2)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(content)
         self.set_pages(
-            content,
+            scroll,
             EmptyState(
                 "No classes yet",
                 "Classes come from the folders of your pictures.",
@@ -66,28 +101,78 @@ class ConceptsPage(Page):
 
     def start(self) -> None:
         """Queue erasure and inversion."""
-        erase = self.erase_box.isChecked()
-        self.session.run(lambda: queue_concepts(self.project, erase=erase))
+        problem = self.form.model.problem
+        if problem:
+            self.form.fold.open(True)
+            self.form.model.place.setFocus()
+            return
+        choices = self.form.choices()
+        self.session.run(lambda: queue_concepts(self.project, choices))
+
+    def _retry(self) -> None:
+        job = newest(self.project.jobs(), "invert")
+        if job is not None:
+            self.session.resume([job.id])
+
+    def _say_cost(self) -> None:
+        choices = self.form.choices()
+        cost = costs.concepts(
+            self.project,
+            max(1, len(self.project.concepts())),
+            choices.steps,
+            choices.model.kind == "bundled",
+            choices.erase,
+        )
+        if choices.erase and choices.method == "esd":
+            self.form.cost.setText(f"{cost.sentence} ESD takes as long again, or longer.")
+        else:
+            self.form.cost.setText(cost.sentence)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody is looking."""
+        super().hideEvent(event)
+        self._live.stop()
 
     def refresh(self, changes: ProjectChanges | None) -> None:
         """Read concepts and what was learned again."""
         concepts = self.project.concepts()
         self.show_content(bool(concepts))
         learned = {found.concept_id: found for found in self.project.embeddings()}
-        counts: dict[int, int] = {}
-        for image in self.project.images(part=Part.TRAIN):
-            counts[image.label_id] = counts.get(image.label_id, 0) + 1
+        counts = {name: parts.get(Part.TRAIN, 0) for name, parts in self._part_counts().items()}
+        job = newest(self.project.jobs(), "invert")
+        units = self.project.units(job.id) if job else []
+        states = {unit.payload.get("concept_id"): unit for unit in units}
+        metrics = self.project.metrics(job.id) if job else []
+        steps = {metric.unit_id: metric.step for metric in metrics}
         has_split = self.project.current_split() is not None
         rows = []
         for concept in concepts:
-            images = f"{counts.get(concept.label_id, 0):,}" if has_split else "–"
+            images = f"{counts.get(concept.name, 0):,}" if has_split else "–"
             found = learned.get(concept.id)
-            rows.append([concept.name, concept.placeholder, images, *_learned(found)])
+            cells = _learned(found)
+            unit = states.get(concept.id)
+            if job is not None and unit is not None and job.state is not JobState.SUCCEEDED:
+                cells[0] = _unit_words(job, unit, steps.get(unit.id))
+            rows.append([concept.name, concept.placeholder, images, *cells])
         self.table.fill(rows)
+        failed = sum(unit.state is UnitState.FAILED for unit in units)
+        can_retry = job is not None and job.state.is_terminal
+        self.retry.setVisible(bool(failed) and can_retry and not self.session.is_read_only)
+        self.retry.setText(f"Retry {count(failed, 'class', 'classes')} that failed")
+        self.curves.show_series(_loss_lines(metrics))
+        if job is not None and job.state is JobState.RUNNING and self.isVisible():
+            self._live.start()
+        else:
+            self._live.stop()
+        if changes is None:
+            self._say_cost()
         erased = self.project.erasures()
         self._erased = erased[-1] if erased else None
         self.note.setText(_erasure_note(self._erased))
         self.compare.setVisible(self._erased is not None)
+
+    def _part_counts(self) -> dict:
+        return self.project.part_counts()
 
     def _show_sheet(self) -> None:
         if self._erased is None:
@@ -110,6 +195,31 @@ def _learned(found: TokenEmbedding | None) -> list[str]:
         loss,
         f"{moved:.3f}" if isinstance(moved, (int, float)) else "–",
     ]
+
+
+def _unit_words(job: Job, unit: JobUnit, step: int | None) -> str:
+    """Where a class is, while its job is not finished."""
+    if unit.state is UnitState.DONE:
+        return "learned"
+    if unit.state is UnitState.FAILED:
+        return f"failed: {unit.error_text or 'no reason was given'}"
+    if job.state is JobState.RUNNING and step is not None:
+        return f"step {step:,} of {job.spec.get('steps', 0):,}"
+    return "waiting" if job.state in (JobState.QUEUED, JobState.RUNNING) else "not finished"
+
+
+def _loss_lines(metrics: Sequence[Metric]) -> dict[str, list[Line]]:
+    """A plot per kind of loss, a line per class: series are named “loss/dandelion”."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for metric in metrics:
+        kind, _, name = metric.series.partition("/")
+        if name:
+            title = LOSS_NAMES.get(kind, kind.replace("_", " ").capitalize())
+            found.setdefault(title, {}).setdefault(name, []).append((metric.step, metric.value))
+    return {
+        title: [Line(name, points) for name, points in lines.items()]
+        for title, lines in found.items()
+    }
 
 
 def _erasure_note(erased: ErasedModel | None) -> str:

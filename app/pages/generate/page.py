@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QLineEdit,
     QScrollArea,
+    QSlider,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
+from app import costs
 from app.actions import Actions
 from app.plans import GenerateChoices, queue_generation
 from app.session import Session
+from app.steps import newest
 from app.text import count, t0_words
+from app.widgets.fold import Fold
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, card, form, guard_wheel, heading, label
+from app.widgets.parts import (
+    EmptyState,
+    action_button,
+    button,
+    card,
+    form,
+    guard_wheel,
+    heading,
+    label,
+    row,
+)
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part
 
@@ -44,6 +59,25 @@ class GeneratePage(Page):
         for t0, box in self.t0_boxes.items():
             box.setChecked(t0 in start.t0_set)
             box.toggled.connect(self._summarise)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(5, 100)
+        self.slider.setSingleStep(5)
+        self.slider.setPageStep(10)
+        self.slider.setValue(35)
+        self.slider.setAccessibleName("Another distance from the photo")
+        self.slider.setToolTip("Left: close to the photo. Right: almost nothing left of it.")
+        self.slider.valueChanged.connect(self._say_slider)
+        self.slider_words = label("", "muted")
+        self.add_t0 = button("Add", self._add_t0, "small", "Make pictures at this t0 as well.")
+        self._boxes = QVBoxLayout()
+        self._boxes.setSpacing(6)
+        for box in self.t0_boxes.values():
+            self._boxes.addWidget(box)
+        self.negative = QLineEdit()
+        self.negative.setToolTip("What should not be in the pictures; mostly left empty.")
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("The same seed makes the same pictures; another one makes others.")
         self.draw = QComboBox()
         self.draw.addItem("every t0 for each photo", True)
         self.draw.addItem("one t0 for each picture, drawn at random (as in the paper)", False)
@@ -59,9 +93,11 @@ class GeneratePage(Page):
         self.steps = QSpinBox()
         self.steps.setRange(2, 1000)
         self.steps.setValue(start.steps)
+        self.steps.valueChanged.connect(self._summarise)
         self.prompt = QLineEdit(start.prompt)
         self.summary = label("", wrap=True)
-        guard_wheel(self.draw, self.variants, self.guidance, self.steps)
+        guard_wheel(self.draw, self.variants, self.guidance, self.steps, self.seed, self.slider)
+        self._say_slider()
         self.set_pages(
             self._make_form(),
             EmptyState(
@@ -80,7 +116,8 @@ class GeneratePage(Page):
                 "muted",
                 wrap=True,
             ),
-            *self.t0_boxes.values(),
+            self._boxes_holder(),
+            row(self.slider, self.slider_words, self.add_t0),
         )
         amount = QWidget()
         amount.setLayout(form(("Take", self.draw), ("Pictures per photo", self.variants)))
@@ -90,6 +127,8 @@ class GeneratePage(Page):
                 ("Prompt", self.prompt),
                 ("Guidance", self.guidance),
                 ("Denoising steps", self.steps),
+                ("Not in the picture", self.negative),
+                ("Seed", self.seed),
             )
         )
         inner = QWidget()
@@ -99,7 +138,7 @@ class GeneratePage(Page):
         stack.setSpacing(12)
         stack.addWidget(distance)
         stack.addWidget(card(heading("How many", 1.1), amount))
-        stack.addWidget(card(heading("How", 1.1), advanced))
+        stack.addWidget(card(Fold("Advanced", advanced, "Prompt, guidance, steps, seed")))
         stack.addWidget(self.summary)
         stack.addStretch(1)
         scroll = QScrollArea()
@@ -107,20 +146,47 @@ class GeneratePage(Page):
         scroll.setWidget(inner)
         return scroll
 
+    def _boxes_holder(self) -> QWidget:
+        holder = QWidget()
+        self._boxes.setContentsMargins(0, 0, 0, 0)
+        holder.setLayout(self._boxes)
+        return holder
+
+    def _say_slider(self) -> None:
+        t0 = self.slider.value() / 100
+        self.slider_words.setText(f"t0 {t0:g}, {t0_words(t0)}")
+        self.add_t0.setEnabled(t0 not in self.t0_boxes)
+
+    def _add_t0(self) -> None:
+        t0 = self.slider.value() / 100
+        box = QCheckBox(f"t0 {t0:g}, {t0_words(t0)}")
+        box.setChecked(True)
+        box.toggled.connect(self._summarise)
+        self.t0_boxes[t0] = box
+        place = sorted(self.t0_boxes).index(t0)
+        self._boxes.insertWidget(place, box)
+        self._say_slider()
+        self._summarise()
+
     def choices(self) -> GenerateChoices:
         """What the form says."""
         return GenerateChoices(
-            t0_set=tuple(t0 for t0, box in self.t0_boxes.items() if box.isChecked()),
+            t0_set=tuple(sorted(t0 for t0, box in self.t0_boxes.items() if box.isChecked())),
             is_every=bool(self.draw.currentData()),
             variants=self.variants.value(),
             guidance=self.guidance.value(),
             steps=self.steps.value(),
             prompt=self.prompt.text(),
+            negative=self.negative.text(),
+            seed=self.seed.value(),
         )
 
     def start(self) -> None:
         """Queue the generation."""
         choices = self.choices()
+        if not choices.t0_set:
+            self._summarise()
+            return
         self.session.run(lambda: queue_generation(self.project, choices))
 
     def refresh(self, changes: ProjectChanges | None) -> None:
@@ -139,4 +205,12 @@ class GeneratePage(Page):
         else:
             number = count(choices.pictures(self._photos), "synthetic image")
             photos = count(self._photos, "training photo")
-            self.summary.setText(f"This makes {number} from {photos}.")
+            learned = newest(self.project.jobs(), "invert")
+            model = (learned.spec.get("model") or {}) if learned else {}
+            cost = costs.generation(
+                self.project,
+                choices.pictures(self._photos),
+                choices.steps,
+                model.get("kind", "bundled") == "bundled",
+            )
+            self.summary.setText(f"This makes {number} from {photos}. {cost.sentence}")

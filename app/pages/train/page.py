@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QSpinBox,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from app import costs
 from app.actions import Actions
+from app.pages.train.mistakes import MistakesView
 from app.plans import TrainChoices, queue_training
 from app.session import Session
 from app.steps import newest
-from app.widgets.curves import Curves
+from app.widgets.curve_panel import CurvePanel
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, card, form, guard_wheel, heading, label
+from app.widgets.parts import (
+    EmptyState,
+    Segments,
+    action_button,
+    card,
+    form,
+    guard_wheel,
+    heading,
+    label,
+    row,
+)
 from app.widgets.plain_table import PlainTable
+from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import TrainingRun
+from dafusion_core.domain.records import JobState, TrainingRun
 from dafusion_core.evaluation.verdict import percent
+
+LIVE_MS = 1500
+FIRST_CURVES = ("accuracy/validation", "accuracy/test")
+CURVE_NAMES = {
+    "accuracy/validation": "Validation accuracy",
+    "accuracy/test": "Test accuracy",
+    "accuracy/train": "Training accuracy",
+    "loss/train": "Training loss",
+    "speed/examples_per_second": "Pictures per second",
+    "memory/megabytes": "Memory (MB)",
+}
 
 
 class TrainPage(Page):
@@ -56,29 +83,44 @@ class TrainPage(Page):
         fields = QWidget()
         fields.setLayout(
             form(
-                ("Share of synthetic images (α)", self.alpha),
+                ("Synthetic share (α)", self.alpha),
                 ("Repetitions (seeds)", self.seeds),
                 ("Epochs", self.epochs),
                 ("", self.only_kept),
             )
         )
         self.table = PlainTable(
-            ["Way of training", "Seed", "Test accuracy", "Best epoch"], (1, 2, 3)
+            ["Way of training", "Differs in", "Seed", "Test accuracy", "Best epoch"], (2, 3, 4)
         )
-        self.curves = Curves("Accuracy by epoch")
-        self.curve_title = heading("Accuracy by epoch", 1.1)
-        self.note = label("", "muted", wrap=True)
+        self.curves = CurvePanel("Curves", "Curves appear with the first epoch.")
+        self.mistakes = MistakesView(session)
+        self.parts = QStackedWidget()
+        self.parts.addWidget(self.table)
+        self.parts.addWidget(self.mistakes)
+        self.switch = Segments(
+            [("runs", "Runs", "A line per fit"),
+             ("mistakes", "Mistakes", "Who was taken for whom, with the pictures")],
+            "Results",
+        )  # fmt: skip
+        self.switch.chosen.connect(self.show_part)
+        self._live = QTimer(self)
+        self._live.setInterval(LIVE_MS)
+        self._live.timeout.connect(self._refresh_curves)
+        self.note = label("", "muted")
+        self.cost = label("", "muted", wrap=True)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(12)
         top = QHBoxLayout()
         top.setSpacing(12)
-        top.addWidget(card(heading("Settings", 1.1), fields, None))
-        top.addWidget(card(self.curve_title, self.curves), 1)
-        layout.addLayout(top)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self.note)
+        settings = card(heading("Settings", 1.1), fields, self.cost, None)
+        settings.setMaximumWidth(330)
+        top.addWidget(settings)
+        top.addWidget(card(self.curves), 1)
+        layout.addLayout(top, 2)
+        layout.addLayout(row(self.switch, None, self.note))
+        layout.addWidget(self.parts, 3)
         self.set_pages(
             content,
             EmptyState(
@@ -88,7 +130,51 @@ class TrainPage(Page):
                 action_button(actions["everything"], "primary"),
             ),
         )
+        self._job_id: int | None = None
+        for field in (self.seeds, self.epochs):
+            field.valueChanged.connect(lambda _v: self._say_cost())
         actions.bind("train", self.start)
+
+    def show_part(self, name: str) -> None:
+        """ "runs" or "mistakes"."""
+        self.switch.select(name)
+        self.parts.setCurrentWidget(self.mistakes if name == "mistakes" else self.table)
+
+    def _refresh_curves(self) -> None:
+        """Read the metrics of the newest training, also while it runs."""
+        job = self.project.job(self._job_id) if self._job_id is not None else None
+        is_running = job is not None and job.state is JobState.RUNNING
+        if is_running and self.isVisible():
+            self._live.start()
+        else:
+            self._live.stop()
+        if job is None:
+            self.curves.show_series({})
+            return
+        arms = {unit.id: str(unit.payload.get("arm", "")) for unit in self.project.units(job.id)}
+        series: dict[str, dict[int, list[tuple[float, float]]]] = {}
+        for metric in self.project.metrics(job.id):
+            if metric.unit_id is not None:
+                lines = series.setdefault(metric.series, {})
+                lines.setdefault(metric.unit_id, []).append((metric.step, metric.value))
+        order = sorted(series, key=lambda name: (name not in FIRST_CURVES, name))
+        self.curves.show_series(
+            {
+                CURVE_NAMES.get(name, name): [
+                    Line(arms.get(unit, ""), points) for unit, points in series[name].items()
+                ]
+                for name in order
+            }
+        )
+
+    def _say_cost(self) -> None:
+        runs = 2 * self.seeds.value()
+        self.cost.setText(costs.training(self.project, runs, self.epochs.value()).sentence)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody is looking."""
+        super().hideEvent(event)
+        self._live.stop()
 
     def start(self) -> None:
         """Queue training and comparison."""
@@ -108,34 +194,38 @@ class TrainPage(Page):
         runs = self.project.runs(job.id) if job else []
         order = [arm["name"] for arm in job.spec["arms"]] if job else []
         runs.sort(key=lambda run: (order.index(run.arm), run.seed))
-        self.table.fill([_row(run) for run in runs])
-        key = _curve_key(runs)
-        names = {
-            "validation_accuracy": "Validation accuracy",
-            "train_accuracy": "Training accuracy",
-        }
-        self.curve_title.setText(f"{names[key]} by epoch")
-        self.curves.show_lines(
-            [(run.arm, [epoch[key] for epoch in run.record["epochs"]]) for run in runs]
-        )
+        arms = {arm["name"]: arm for arm in job.spec["arms"]} if job else {}
+        self.table.fill([_row(run, arms) for run in runs])
+        self.mistakes.show_runs(runs)
+        self._job_id = job.id if job else None
+        self._refresh_curves()
+        self._say_cost()
         if job is None:
             self.note.setText("No training yet.")
         else:
             self.note.setText(f"{job.title}: {job.done:,} of {job.total:,} runs done.")
 
 
-def _row(run: TrainingRun) -> list[str]:
+def _row(run: TrainingRun, arms: dict) -> list[str]:
     record = run.record
     return [
         run.arm,
+        arm_words(arms.get(run.arm, {})),
         str(run.seed),
         percent(record["test_accuracy_last"]),
         percent(record["test_accuracy_best_epoch"]),
     ]
 
 
-def _curve_key(runs: list[TrainingRun]) -> str:
-    """Validation figures where every epoch has one, else those of training."""
-    epochs = [epoch for run in runs for epoch in run.record["epochs"]]
-    has_all = all(epoch.get("validation_accuracy") is not None for epoch in epochs)
-    return "validation_accuracy" if epochs and has_all else "train_accuracy"
+def arm_words(arm: dict) -> str:
+    """What makes a way of training different from others, in a few words."""
+    words = []
+    if arm.get("generation_job") is not None:
+        words.append(f"α {arm.get('alpha', 0):g}, pictures of job {arm['generation_job']}")
+    if arm.get("mixing", "own") != "own":
+        words.append(str(arm["mixing"]))
+    if arm.get("augmentation", "standard") != "standard":
+        words.append(str(arm["augmentation"]))
+    if arm.get("batch_mix", "none") != "none":
+        words.append(str(arm["batch_mix"]))
+    return ", ".join(words) or "real images only"

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 from app import ui_state
 from app.actions import Actions
 from app.widgets.drop_zone import DropZone
+from app.widgets.hardware_card import HardwareCard
 from app.widgets.parts import action_button, button, column, heading, label, row
 from dafusion_core.domain.errors import EnvironmentProblem
 from dafusion_core.resources import resource_path
@@ -72,7 +73,7 @@ class WelcomePage(QWidget):
         zone_layout.addStretch(1)
         zone_layout.setContentsMargins(24, 24, 24, 24)
         self.zone.setLayout(zone_layout)
-        self.zone.setMinimumHeight(220)
+        self.zone.setMinimumHeight(200)
         self.recent = QVBoxLayout()
         self.recent.setSpacing(2)
         self.recent_title = heading("Recent projects", 1.1)
@@ -82,6 +83,8 @@ class WelcomePage(QWidget):
         inner_layout.setSpacing(18)
         inner_layout.addLayout(head)
         inner_layout.addWidget(self.zone)
+        self.hardware = HardwareCard()
+        inner_layout.addWidget(self.hardware)
         inner_layout.addWidget(self.recent_title)
         inner_layout.addLayout(self.recent)
         outer = QVBoxLayout(self)

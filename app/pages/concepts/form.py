@@ -1,0 +1,128 @@
+"""How classes are erased and learned: what everybody sees, and the fold for the rest."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.plans import PAPER_CONCEPTS, ConceptChoices
+from app.widgets.fold import Fold
+from app.widgets.model_picker import ModelPicker
+from app.widgets.parts import card, form, guard_wheel, label, row
+
+RECIPES = {
+    "laptop": ("Laptop, minutes", ConceptChoices()),
+    "thorough": ("Thorough, ten times as long", ConceptChoices(steps=1000)),
+    "paper": ("As in the paper, for a graphics card", PAPER_CONCEPTS),
+}
+
+
+class ConceptsForm(QWidget):
+    """Signals:
+    changed(): something else is wanted.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipe = QComboBox()
+        self.recipe.setAccessibleName("Recipe")
+        for key, (text, _choices) in RECIPES.items():
+            self.recipe.addItem(text, key)
+        self.erase = QCheckBox("Erase the class names first")
+        self.erase.setToolTip("Without this, the model may already know the class by name.")
+        self.model = ModelPicker()
+        self.method = QComboBox()
+        self.method.addItem("UCE: in closed form, seconds", "uce")
+        self.method.addItem("ESD: gradient steps, as in the paper", "esd")
+        self.eta = QDoubleSpinBox()
+        self.eta.setRange(0.1, 10.0)
+        self.eta.setSingleStep(0.1)
+        self.eta.setToolTip("How strongly ESD pushes away from the concept (η).")
+        self.iterations = QSpinBox()
+        self.iterations.setRange(1, 100_000)
+        self.steps = QSpinBox()
+        self.steps.setRange(1, 100_000)
+        self.steps.setToolTip("Steps of learning per class.")
+        self.vectors = QSpinBox()
+        self.vectors.setRange(1, 8)
+        self.vectors.setToolTip("Vectors per token: more can hold more, and need more pictures.")
+        self.rate = QDoubleSpinBox()
+        self.rate.setDecimals(5)
+        self.rate.setRange(0.00001, 1.0)
+        self.rate.setSingleStep(0.0005)
+        self.cost = label("", "muted", wrap=True)
+        guard_wheel(
+            self.recipe, self.method, self.eta, self.iterations, self.steps, self.vectors, self.rate
+        )
+        fields = QWidget()
+        fields.setLayout(
+            form(
+                ("Base model", self.model),
+                ("Erasure", self.method),
+                ("η (ESD)", self.eta),
+                ("Iterations (ESD)", self.iterations),
+                ("Steps of learning", self.steps),
+                ("Vectors per token", self.vectors),
+                ("Learning rate", self.rate),
+            )
+        )
+        self.fold = Fold("Advanced", fields, "Base model, erasure, steps")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(
+            card(row(label("Recipe"), self.recipe, 12, self.erase, None), self.cost, self.fold)
+        )
+        self.set_choices(ConceptChoices())
+        self.recipe.currentIndexChanged.connect(
+            lambda _i: self.set_choices(RECIPES[self.recipe.currentData()][1])
+        )
+        for signal in (
+            self.erase.toggled,
+            self.method.currentIndexChanged,
+            self.steps.valueChanged,
+            self.iterations.valueChanged,
+            self.model.changed,
+        ):
+            signal.connect(lambda *_: self._on_change())
+
+    def set_choices(self, choices: ConceptChoices) -> None:
+        """Fill in a recipe; the base model stays."""
+        self.erase.setChecked(choices.erase)
+        self.method.setCurrentIndex(self.method.findData(choices.method))
+        self.eta.setValue(choices.eta)
+        self.iterations.setValue(choices.iterations)
+        self.steps.setValue(choices.steps)
+        self.vectors.setValue(choices.vectors)
+        self.rate.setValue(choices.learning_rate)
+        self._on_change()
+
+    def choices(self) -> ConceptChoices:
+        """What the form says."""
+        return ConceptChoices(
+            erase=self.erase.isChecked(),
+            method=cast(Literal["uce", "esd"], self.method.currentData()),
+            eta=self.eta.value(),
+            iterations=self.iterations.value(),
+            model=self.model.source,
+            steps=self.steps.value(),
+            vectors=self.vectors.value(),
+            learning_rate=self.rate.value(),
+        )
+
+    def _on_change(self) -> None:
+        is_esd = self.method.currentData() == "esd" and self.erase.isChecked()
+        self.method.setEnabled(self.erase.isChecked())
+        self.eta.setEnabled(is_esd)
+        self.iterations.setEnabled(is_esd)
+        self.changed.emit()

@@ -1,0 +1,158 @@
+"""Who was taken for whom: a matrix whose cells open their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QBrush, QColor
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.models.image_list import ImageListModel
+from app.session import Session
+from app.text import count
+from app.theme import theme
+from app.widgets.parts import guard_wheel, label, row
+from app.widgets.picture_grid import FoldedGrid
+from app.widgets.plain_table import PlainTable
+from dafusion_core.domain.records import TrainingRun
+
+ALL_RUNS = "All repetitions"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one run said of one test image; `share` is the probability of its answer."""
+
+    image_id: int
+    truth: int
+    said: int
+    share: float
+
+
+def answers_of(runs: Sequence[TrainingRun]) -> list[Answer]:
+    """Every answer of these runs on their test images."""
+    found = []
+    for run in runs:
+        test = run.record["test"]
+        for image_id, truth, shares in zip(
+            test["image_ids"], test["truth"], test["probabilities"], strict=True
+        ):
+            said = max(range(len(shares)), key=shares.__getitem__)
+            found.append(Answer(int(image_id), int(truth), said, float(shares[said])))
+    return found
+
+
+class MistakesView(QWidget):
+    """Choose a way of training; a click on a cell shows its test images, the surest first."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._runs: list[TrainingRun] = []
+        self._answers: list[Answer] = []
+        self.arm = QComboBox()
+        self.arm.setAccessibleName("Way of training")
+        self.seed = QComboBox()
+        self.seed.setAccessibleName("Repetition")
+        guard_wheel(self.arm, self.seed)
+        self.table = PlainTable(["True class"])
+        self.table.setAccessibleName("True class by predicted class")
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.model = ImageListModel(session.project, self)
+        self.grid = FoldedGrid(self.model, session.thumbnails)
+        self.grid.setAccessibleName("Test images of the chosen cell")
+        self.grid.wanted_size = 84
+        self.words = label("", wrap=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        layout.addLayout(row(self.arm, self.seed, None))
+        both = QHBoxLayout()
+        both.setSpacing(12)
+        both.addWidget(self.table, 3)
+        right = QVBoxLayout()
+        right.addWidget(self.words)
+        right.addWidget(self.grid, 1)
+        both.addLayout(right, 2)
+        layout.addLayout(both, 1)
+        self.arm.currentIndexChanged.connect(lambda _i: self._show())
+        self.seed.currentIndexChanged.connect(lambda _i: self._show())
+        self.table.currentCellChanged.connect(lambda *_: self._show_pictures())
+        theme.changed.connect(self._show)
+
+    def show_runs(self, runs: Sequence[TrainingRun]) -> None:
+        """The finished runs of a training."""
+        if [run.id for run in runs] == [run.id for run in self._runs]:
+            return
+        self._runs = list(runs)
+        arms = list(dict.fromkeys(run.arm for run in runs))
+        seeds = sorted({run.seed for run in runs})
+        for box, items in (
+            (self.arm, [(arm, arm) for arm in arms]),
+            (self.seed, [(ALL_RUNS, None), *((f"Seed {seed}", seed) for seed in seeds)]),
+        ):
+            chosen = box.currentData()
+            box.blockSignals(True)
+            box.clear()
+            for text, value in items:
+                box.addItem(text, value)
+            place = box.findData(chosen)
+            box.setCurrentIndex(place if place >= 0 else (len(arms) - 1 if box is self.arm else 0))
+            box.blockSignals(False)
+        self._show()
+
+    def _show(self) -> None:
+        arm, seed = self.arm.currentData(), self.seed.currentData()
+        runs = [run for run in self._runs if run.arm == arm and seed in (None, run.seed)]
+        self._answers = answers_of(runs)
+        labels = list(runs[0].record["labels"]) if runs else []
+        current = (self.table.currentRow(), self.table.currentColumn())
+        self.table.blockSignals(True)
+        self.table.set_columns(["True class", *labels], range(1, len(labels) + 1))
+        self.table.setRowCount(len(labels))
+        counts = [[0] * len(labels) for _ in labels]
+        for answer in self._answers:
+            counts[answer.truth][answer.said] += 1
+        for truth, name in enumerate(labels):
+            self.table.setItem(truth, 0, QTableWidgetItem(name))
+            total = sum(counts[truth]) or 1
+            for said, number in enumerate(counts[truth]):
+                item = QTableWidgetItem(f"{number:,}" if number else "·")
+                item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+                item.setBackground(QBrush(_shade(number / total, is_right=truth == said)))
+                item.setToolTip(f"{name} taken for {labels[said]}: {number:,} of {total:,} answers")
+                self.table.setItem(truth, said + 1, item)
+        self.table.blockSignals(False)
+        if current[0] >= 0:
+            self.table.setCurrentCell(*current)
+        self._show_pictures()
+
+    def _show_pictures(self) -> None:
+        truth, column = self.table.currentRow(), self.table.currentColumn()
+        names = list(self._runs[0].record["labels"]) if self._runs else []
+        if truth >= 0 and column >= 1:
+            found = [a for a in self._answers if (a.truth, a.said) == (truth, column - 1)]
+            verb = "recognised" if truth == column - 1 else f"taken for {names[column - 1]}"
+            text = f"{names[truth]}, {verb}"
+        else:
+            found = [a for a in self._answers if a.truth != a.said]
+            text = "All mistakes" if self._answers else "No answers yet"
+        found.sort(key=lambda answer: -answer.share)
+        ids = list(dict.fromkeys(answer.image_id for answer in found))
+        self.words.setText(f"{text}: {count(len(ids), 'test image')}, the surest first.")
+        self.model.show_images(ids)
+
+
+def _shade(share: float, *, is_right: bool) -> QColor:
+    color = QColor(theme.colors.kept if is_right else theme.colors.rejected)
+    color.setAlphaF(min(0.45, 0.5 * share))
+    return color

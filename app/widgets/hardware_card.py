@@ -1,0 +1,123 @@
+"""What this computer has and what that allows, found by a helper process: torch takes seconds
+to load, and the window never loads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QProcess, Qt
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from app.widgets.parts import button, heading, label, row
+
+GIB = 2**30
+
+
+def torch_free_lines() -> list[tuple[str, str]]:
+    """What is known at once, without torch."""
+    import psutil  # not needed before the window is there
+
+    memory = psutil.virtual_memory()
+    free = shutil.disk_usage(Path.home()).free
+    return [
+        ("Processor", f"{os.cpu_count() or 1} cores"),
+        ("Memory", f"{memory.total / GIB:.0f} GB, {memory.available / GIB:.0f} GB free"),
+        ("Disk", f"{free / GIB:.0f} GB free"),
+    ]
+
+
+def allows(gpu_gib: float | None) -> str:
+    """One sentence on what can be expected; `gpu_gib` None for a machine without a GPU."""
+    if gpu_gib is None:
+        return (
+            "No graphics card that torch can use: the bundled model runs in minutes. "
+            "Stable Diffusion works, but takes hours for what a card does in minutes."
+        )
+    if gpu_gib < 6:
+        return "The bundled model runs at once. Stable Diffusion fits only for generating."
+    if gpu_gib < 12:
+        return "Stable Diffusion 1.x fits for learning and generating; full erasure (ESD) may not."
+    return "Stable Diffusion fits with every method."
+
+
+class HardwareCard(QFrame):
+    """Lines of name and value. `start` asks the helper; it is ended with the card."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self.lines: dict[str, str] = dict(torch_free_lines())
+        self.text = label("", select=True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.verdict = label("", "muted", wrap=True)
+        self.more = button(
+            "Check this computer", self.start, "link", "Loads torch once, in another process."
+        )
+        self._process: QProcess | None = None
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 12, 16, 12)
+        layout.setSpacing(4)
+        layout.addLayout(row(heading("This computer", 1.1), None, self.more))
+        layout.addWidget(self.text)
+        layout.addWidget(self.verdict)
+        self._show()
+
+    def start(self) -> None:
+        """Ask the helper; what it finds appears when it is there."""
+        if self._process is not None:
+            return
+        self.more.setEnabled(False)
+        self.more.setText("Checking…")
+        process = QProcess(self)
+        process.finished.connect(self._on_finished)
+        process.errorOccurred.connect(lambda _error: self._on_finished())
+        self._process = process
+        process.start(sys.executable, ["-m", "dafusion_core", "doctor", "--json"])
+
+    def stop(self) -> None:
+        """End the helper."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.finished.disconnect()
+            process.errorOccurred.disconnect()
+            process.kill()
+            process.waitForFinished(2000)
+            process.deleteLater()
+
+    def _on_finished(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        answer = bytes(process.readAllStandardOutput().data()).decode("utf-8", "replace")
+        process.deleteLater()
+        self.more.setEnabled(True)
+        self.more.setText("Check again")
+        try:
+            self.take(json.loads(answer))
+        except ValueError:
+            self.verdict.setText("The check did not answer. `dafusion doctor` says more.")
+
+    def take(self, answer: dict) -> None:
+        """Show what `dafusion doctor --json` found."""
+        wrong = []
+        gpu: float | None = None
+        for finding in answer.get("findings", []):
+            topic, value = str(finding["topic"]), str(finding["value"])
+            if topic == "torch" or topic.startswith("Device"):
+                self.lines[topic] = value
+            if topic.startswith("Device cuda"):
+                total = re.search(r"of ([0-9.]+) GB", value)
+                gpu = max(gpu or 0.0, float(total.group(1)) if total else 0.0)
+            if finding["state"] == "problem":
+                wrong.append(f"{topic}: {finding['text']}")
+        self.verdict.setText("\n".join([*wrong, allows(gpu)]))
+        self._show()
+
+    def _show(self) -> None:
+        self.text.setText("   ·   ".join(f"{name}: {value}" for name, value in self.lines.items()))
+        self.text.setWordWrap(True)

@@ -1,0 +1,96 @@
+"""Which base model to work with: the bundled one, a folder, one file, or a hub id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QVBoxLayout, QWidget
+
+from app.widgets.parts import button, guard_wheel, label, row
+from dafusion_core.domain.specs import ModelSource
+
+KINDS = {
+    "bundled": "Bundled model (64 px, 13 MB)",
+    "folder": "A diffusers folder…",
+    "file": "One .safetensors file…",
+    "hub": "A hub id, already downloaded…",
+}
+NOTES = {
+    "bundled": "Comes with the program, for trying everything in minutes. Its pictures are small.",
+    "folder": "The folder that has model_index.json, of Stable Diffusion 1.x or 2.x.",
+    "file": "A checkpoint of Stable Diffusion 1.x or 2.x.",
+    "hub": "For example stable-diffusion-v1-5/stable-diffusion-v1-5. Nothing is downloaded here: "
+    "`dafusion models download ID` shows size and licence and asks first.",
+}
+
+
+class ModelPicker(QWidget):
+    """Signals:
+    changed(): another model was chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = QComboBox()
+        self.kind.setAccessibleName("Base model")
+        for key, text in KINDS.items():
+            self.kind.addItem(text, key)
+        guard_wheel(self.kind)
+        self.place = QLineEdit()
+        self.place.setAccessibleName("Where the base model is")
+        self.browse = button("Choose…", self._browse, "small", "Choose the folder or the file.")
+        self.note = label("", "muted", wrap=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.kind)
+        self._line = QWidget()
+        self._line.setLayout(row(self.place, self.browse))
+        layout.addWidget(self._line)
+        layout.addWidget(self.note)
+        self.kind.currentIndexChanged.connect(lambda _i: self._show())
+        self.place.textChanged.connect(lambda _t: self._show())
+        self._show()
+
+    @property
+    def source(self) -> ModelSource:
+        """What is chosen."""
+        kind = cast(Literal["bundled", "folder", "file", "hub"], self.kind.currentData())
+        return ModelSource(kind, "" if kind == "bundled" else self.place.text().strip())
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used, "" if it seems that it can."""
+        source = self.source
+        if source.kind == "bundled":
+            return ""
+        if not source.location:
+            return "Say where the base model is."
+        path = Path(source.location).expanduser()
+        if source.kind == "folder" and not (path / "model_index.json").is_file():
+            return "That folder has no model_index.json, so it is not a diffusers model."
+        if source.kind == "file" and not path.is_file():
+            return "There is no such file."
+        return ""
+
+    def _show(self) -> None:
+        kind = self.kind.currentData()
+        self._line.setVisible(kind != "bundled")
+        self.browse.setVisible(kind in ("folder", "file"))
+        problem = self.problem
+        self.note.setText(problem if problem and self.place.text() else NOTES[kind])
+        self.changed.emit()
+
+    def _browse(self) -> None:
+        if self.kind.currentData() == "folder":
+            name = QFileDialog.getExistingDirectory(self, "Folder of a diffusers model")
+        else:
+            name, _ = QFileDialog.getOpenFileName(
+                self, "Checkpoint", "", "Checkpoints (*.safetensors)"
+            )
+        if name:
+            self.place.setText(name)
