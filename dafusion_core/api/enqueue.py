@@ -15,6 +15,8 @@ from dafusion_core.domain.specs import (
     EvaluationSpec,
     GenerationPlan,
     InversionSpec,
+    ModelExportSpec,
+    PredictionSpec,
     TrainingSpec,
     derive_seed,
 )
@@ -22,6 +24,7 @@ from dafusion_core.storage.concepts import all_concepts
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import find_images
 from dafusion_core.storage.jobs import NewUnit, add_job, get_job, get_units
+from dafusion_core.storage.results import get_run
 
 _CHECKED = 64  # synthetic images per unit of a check
 
@@ -87,6 +90,15 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
             kind, units, needs = "compare", [NewUnit("verdict", spec.seed)], {}
             title = f"Compare with “{spec.baseline}”"
             _require(db, spec.training_job, "train")
+        case PredictionSpec():
+            kind, units, needs = "predict", [NewUnit("table", 0)], {}
+            title = f"Look at {_count(len(spec.paths), 'picture', 'pictures')}"
+            get_run(db, spec.run_id)
+        case ModelExportSpec():
+            units = [NewUnit(form, 0, {"format": form}) for form in spec.formats]
+            run = get_run(db, spec.run_id)
+            kind, needs = "export", {}
+            title = f"Export the classifier “{run.arm}”, seed {run.seed}"
     for needed_kind, job_id in needs.items():
         _require(db, job_id, needed_kind)
     return add_job(db, kind, title, spec, units, needs=_needs(spec), priority=priority)

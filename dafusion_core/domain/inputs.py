@@ -151,6 +151,21 @@ class EvaluationInputs(Plain):
     runs: tuple[RunInput, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PredictionInputs(Plain):
+    """The classifier that is asked."""
+
+    weights: FileInput
+
+
+@dataclass(frozen=True, slots=True)
+class ModelExportInputs(Plain):
+    """The classifier to export and the test images of its split."""
+
+    weights: FileInput
+    test: tuple[ImageInput, ...]
+
+
 AnyInputs = (
     ErasureInputs
     | InversionInputs
@@ -158,6 +173,8 @@ AnyInputs = (
     | CheckInputs
     | TrainingInputs
     | EvaluationInputs
+    | PredictionInputs
+    | ModelExportInputs
 )
 
 INPUT_KINDS: dict[str, type[AnyInputs]] = {
@@ -167,4 +184,6 @@ INPUT_KINDS: dict[str, type[AnyInputs]] = {
     "check": CheckInputs,
     "train": TrainingInputs,
     "compare": EvaluationInputs,
+    "predict": PredictionInputs,
+    "export": ModelExportInputs,
 }

@@ -225,6 +225,18 @@ class TrainingRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Artefact:
+    """A file that a job left: a table of predictions, an exported classifier."""
+
+    id: int
+    job_id: int
+    role: str
+    path: str
+    sha256: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """A comparison of training runs on fixed images; `result` is a `Verdict` as JSON."""
 

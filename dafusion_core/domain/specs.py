@@ -188,8 +188,9 @@ class InversionSpec(Spec):
 
     `adaptation`: "embedding" learns token vectors; "lora" low-rank changes of the network's
     attention (DreamBooth-LoRA, §3.2) while the vectors stay where they start; "embedding+lora"
-    both at once. `initialiser`: the word, or words whose mean, the vectors start from; "" takes
-    each concept's own. `forbidden`: synonyms of the classes that must not be in a prompt either.
+    both at once. `initialiser`: the word, or words whose mean, the vectors start from ({concept}
+    is the class name); "" takes each concept's own. `forbidden`: synonyms of the classes that
+    must not be in a prompt either.
     `extend_job`: a finished inversion to go on from, with its optimiser's state; `steps` is then
     the total. `imported`: concepts whose embedding is read from a file instead of learned.
     """
@@ -401,7 +402,49 @@ class EvaluationSpec(Spec):
     seed: int = 0
 
 
-AnySpec = ErasureSpec | InversionSpec | GenerationPlan | CheckSpec | TrainingSpec | EvaluationSpec
+@dataclass(frozen=True, slots=True)
+class PredictionSpec(Spec):
+    """Ask the classifier of a training run about pictures outside the project.
+
+    `paths`: absolute, in the order of the answers.
+    """
+
+    run_id: int
+    paths: tuple[str, ...]
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        _check(bool(self.paths), "There is no picture to look at.", "Name a picture or a folder.")
+        _check(self.batch_size > 0, "The batch size must be positive.")
+
+
+ModelFormat = Literal["safetensors", "torchscript", "onnx"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelExportSpec(Spec):
+    """Write the classifier of a training run for other programs."""
+
+    run_id: int
+    formats: tuple[ModelFormat, ...] = ("safetensors", "torchscript", "onnx")
+
+    def __post_init__(self) -> None:
+        known = typing.get_args(ModelFormat)
+        wrong = [form for form in self.formats if form not in known]
+        _check(not wrong, f"“{''.join(wrong[:1])}” is not a format.", f"One of {', '.join(known)}.")
+        _check(bool(self.formats), "No format was named.", f"One of {', '.join(known)}.")
+
+
+AnySpec = (
+    ErasureSpec
+    | InversionSpec
+    | GenerationPlan
+    | CheckSpec
+    | TrainingSpec
+    | EvaluationSpec
+    | PredictionSpec
+    | ModelExportSpec
+)
 
 SPEC_KINDS: dict[str, type[AnySpec]] = {
     "erase": ErasureSpec,
@@ -410,6 +453,8 @@ SPEC_KINDS: dict[str, type[AnySpec]] = {
     "check": CheckSpec,
     "train": TrainingSpec,
     "compare": EvaluationSpec,
+    "predict": PredictionSpec,
+    "export": ModelExportSpec,
 }
 
 

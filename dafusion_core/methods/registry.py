@@ -21,6 +21,8 @@ METHODS: dict[str, str] = {
     "check": "dafusion_core.methods.check:run",
     "train": "dafusion_core.methods.train:run",
     "compare": "dafusion_core.methods.compare:run",
+    "predict": "dafusion_core.methods.predict:run",
+    "export": "dafusion_core.methods.export_model:run",
 }
 
 

@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dafusion_core.domain.records import Evaluation, Job, JobUnit, TrainingRun
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import Artefact, Evaluation, Job, JobUnit, TrainingRun
 from dafusion_core.domain.specs import canonical_json
 from dafusion_core.storage.checks import add_checks
 from dafusion_core.storage.database import Database, utc_now
@@ -98,6 +99,14 @@ def _add_evaluation(db: Database, base: dict[str, Any], files: StoredFiles, reco
     return db.insert("evaluation", base | {"result_json": canonical_json(record)})
 
 
+def _add_artefacts(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    row_id = 0
+    for role, (path, sha256) in files.items():
+        row = {"role": role, "path": path, "sha256": sha256, "record_json": canonical_json(record)}
+        row_id = db.insert("artefact", base | row)
+    return row_id
+
+
 _ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] = {
     "erase": _add_erasure,
     "invert": _add_inversion,
@@ -105,6 +114,8 @@ _ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] 
     "check": _add_check,
     "train": _add_run,
     "compare": _add_evaluation,
+    "predict": _add_artefacts,
+    "export": _add_artefacts,
 }
 
 
@@ -133,6 +144,34 @@ def training_runs(db: Database, job_id: int | None = None) -> list[TrainingRun]:
             job_id=row["job_id"],
             arm=row["arm"],
             seed=row["seed"],
+            path=row["path"],
+            sha256=row["sha256"],
+            record=json.loads(row["record_json"]),
+        )
+        for row in rows
+    ]
+
+
+def get_run(db: Database, run_id: int) -> TrainingRun:
+    """One classifier fit. Raises UserError if there is none of that id."""
+    for run in training_runs(db):
+        if run.id == run_id:
+            return run
+    raise UserError(f"There is no training run {run_id}.", "Train a classifier first.")
+
+
+def artefacts(db: Database, job_id: int | None = None) -> list[Artefact]:
+    """Files that jobs left, oldest first."""
+    rows = db.query(
+        "SELECT id, job_id, role, path, sha256, record_json FROM artefact "
+        "WHERE ?1 IS NULL OR job_id = ?1 ORDER BY id",
+        [job_id],
+    )
+    return [
+        Artefact(
+            id=row["id"],
+            job_id=row["job_id"],
+            role=row["role"],
             path=row["path"],
             sha256=row["sha256"],
             record=json.loads(row["record_json"]),

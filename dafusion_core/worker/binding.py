@@ -17,6 +17,8 @@ from dafusion_core.domain.inputs import (
     GenerationInputs,
     ImageInput,
     InversionInputs,
+    ModelExportInputs,
+    PredictionInputs,
     RegionInput,
     RunInput,
     SyntheticInput,
@@ -30,6 +32,8 @@ from dafusion_core.domain.specs import (
     EvaluationSpec,
     GenerationPlan,
     InversionSpec,
+    ModelExportSpec,
+    PredictionSpec,
     TrainingSpec,
 )
 from dafusion_core.storage.annotation import find_regions
@@ -42,7 +46,7 @@ from dafusion_core.storage.concepts import (
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels, find_images
 from dafusion_core.storage.jobs import get_job
-from dafusion_core.storage.results import training_runs
+from dafusion_core.storage.results import get_run, training_runs
 from dafusion_core.storage.synthetic import find_synthetic_ids, get_synthetic
 
 
@@ -284,6 +288,20 @@ def bind_evaluation(db: Database, spec: EvaluationSpec) -> EvaluationInputs:
     )
 
 
+def bind_prediction(db: Database, spec: PredictionSpec) -> PredictionInputs:
+    """The run's weights."""
+    run = get_run(db, spec.run_id)
+    return PredictionInputs(weights=FileInput(path=run.path, sha256=run.sha256))
+
+
+def bind_export(db: Database, spec: ModelExportSpec) -> ModelExportInputs:
+    """The run's weights and the test images of the split it was trained on."""
+    run = get_run(db, spec.run_id)
+    split_id = int(get_job(db, run.job_id).spec["split_id"])
+    test = tuple(i for group in _images(db, split_id, Part.TEST).values() for i in group)
+    return ModelExportInputs(weights=FileInput(path=run.path, sha256=run.sha256), test=test)
+
+
 BINDERS: dict[str, Callable[[Database, Any], AnyInputs]] = {
     "erase": bind_erasure,
     "invert": bind_inversion,
@@ -291,4 +309,6 @@ BINDERS: dict[str, Callable[[Database, Any], AnyInputs]] = {
     "check": bind_check,
     "train": bind_training,
     "compare": bind_evaluation,
+    "predict": bind_prediction,
+    "export": bind_export,
 }
