@@ -9,14 +9,18 @@ names: pictures made by name recognised, also against look-alikes;
 erasure: UCE and ESD, what is left of the species, what its neighbours keep;
 inversion: held-out species learned from 8 and from 4 pictures, and the same without learning;
 sdedit: class kept and diversity by t0; fewshot: gain of DA-Fusion over standard augmentation;
-speed: seconds for what the demonstration does.
+speed: seconds of its parts; demo: time and memory of `dafusion demo` (of the bundled model).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +36,7 @@ import dafusion_core.api as df
 from dafusion_core.domain.inputs import ConceptInput, ErasureInputs, ImageInput, InversionInputs
 from dafusion_core.domain.records import JobUnit, Part, UnitState
 from dafusion_core.domain.specs import ErasureSpec, InversionSpec, ModelSource
-from dafusion_core.engine import sampling
+from dafusion_core.engine import erasure, sampling
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import Request, SDEdit, encode_posterior
 from dafusion_core.engine.torch_setup import torch
@@ -47,6 +51,8 @@ from dafusion_core.meadow import (
 )
 from dafusion_core.methods import erase, invert
 from dafusion_core.storage.splits import add_split
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Fixed before any final run; a figure counts only with these.
 GUIDANCE, STEPS = 4.0, 25
@@ -392,12 +398,34 @@ def bench_speed(bench: Bench) -> dict[str, Any]:
     bench.draw(model, ["a photo of a plant"] * count, 9)
     image = (time.monotonic() - began) / count
     began = time.monotonic()
+    moved, guide, kept = (
+        erasure.concept_vectors(model, prompts, with_end=True)
+        for prompts in (["dandelion"], ["plant"], ["", "a photo"])
+    )
+    erasure.uce_weights(model.unet, erasure.uce_matrix(moved, guide, kept, 0.5))
+    uce = time.monotonic() - began
+    began = time.monotonic()
     learn(bench, HELD_OUT[:6], 8)
     return {
+        "seconds_uce": round(uce, 3),
         "seconds_per_image_25_steps_guided": round(image, 3),
         "seconds_six_classes_inverted": round(time.monotonic() - began, 1),
         "threads": torch.get_num_threads(),
     }
+
+
+def bench_demo(bench: Bench) -> dict[str, Any]:
+    """`dafusion demo` in a folder of its own: always the bundled model and the sample."""
+    if bench.smoke:
+        return {"seconds": None, "largest_process_gb": None}
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        command = [sys.executable, "-m", "dafusion_core", "demo"]
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": paths}, check=True)
+        seconds = time.monotonic() - began
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    return {"seconds": round(seconds, 1), "largest_process_gb": round(largest, 2)}
 
 
 STAGES: dict[str, Callable[[Bench], dict[str, Any]]] = {
@@ -408,6 +436,7 @@ STAGES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "sdedit": bench_sdedit,
     "fewshot": bench_fewshot,
     "speed": bench_speed,
+    "demo": bench_demo,
 }
 
 
