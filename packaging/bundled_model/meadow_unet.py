@@ -42,7 +42,7 @@ def captions_of(index: int, ground: str, light: str) -> list[str]:
     return [write_caption(s, ground, light, rng, frame) for s, frame in pairs]
 
 
-def latents_of(folder: Path, vae_path: Path, known: dict[str, Any]) -> None:
+def latents_of(folder: Path, vae_path: Path, known: dict[str, Any], device: torch.device) -> None:
     """Encode the parts that ``known`` lacks and that stand in ``folder``; join them to it.
 
     ``known`` gains "latents" (n, 16, 16, 16) float16 scaled means and deviations, "weights"
@@ -58,8 +58,8 @@ def latents_of(folder: Path, vae_path: Path, known: dict[str, Any]) -> None:
             part = {k: file[k] for k in file.files}
         state = torch.load(cache, weights_only=True) if cache.exists() else {"stamp": 0}
         if state["stamp"] != stamp:
-            vae = load_vae(vae_path) if vae is None else vae
-            latents = encode(vae, common.to_tensor(part["pixels"]))
+            vae = load_vae(vae_path).to(device) if vae is None else vae
+            latents = encode(vae, common.to_tensor(part["pixels"]).to(device)).cpu()
             state = {"stamp": stamp, "latents": (latents * vae.config.scaling_factor).half()}
             common.save_atomic(state, cache)
         words = meadow_data.json.loads(str(part["words"]))
@@ -102,7 +102,7 @@ def main() -> None:
     common.start(args.seed, args.threads)
     device = torch.device(args.device)
     data: dict[str, Any] = {"done": [], "captions": []}
-    latents_of(args.out / "data", args.out / "vae.pt", data)
+    latents_of(args.out / "data", args.out / "vae.pt", data, device)
     if not data["done"]:
         common.fail("there are no pictures; run meadow_data.py first")
     built = tokenizer()
@@ -189,7 +189,7 @@ def main() -> None:
             saved = time.time()
         if time.time() - loaded > 600 and not args.smoke:  # parts drawn in the meantime
             before = len(data["captions"])
-            latents_of(args.out / "data", args.out / "vae.pt", data)
+            latents_of(args.out / "data", args.out / "vae.pt", data, device)
             ids = (
                 torch.cat([ids, ids_of(data["captions"][before:])])
                 if before < len(data["captions"])
