@@ -11,7 +11,7 @@ from dafusion_core.api.importing import ProjectImages
 from dafusion_core.datasets.export import ExportItem, ExportReport
 from dafusion_core.datasets.export_forms import export_items
 from dafusion_core.datasets.importing import ImportReport, import_plan
-from dafusion_core.datasets.plan import ImportPlan, PlannedRegion, PlannedSynthetic
+from dafusion_core.datasets.plan import Entry, ImportPlan, PlannedRegion, PlannedSynthetic
 from dafusion_core.datasets.sources import plan_import
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation, ImportProblem, Part
@@ -77,6 +77,44 @@ class Exchanging:
         notes = _import_synthetics(self.file, plan.synthetics, self.current_split())
         self._adopt_parts(plan)
         return replace(report, problems=(*report.problems, *notes))
+
+    def plan_merge(self, path: Path | str) -> ImportPlan:
+        """The plan of taking another project in: its images with all that was said of them, its
+        parts, and its synthetic images that were not rejected. `import_data` then does it.
+
+        Images of both stay as they are here. Raises UserError when it is this project.
+        """
+        from dafusion_core.api.project import open as open_project
+
+        with open_project(path, read_only=True) as other:
+            if other.path.resolve() == self.file.path.resolve():
+                raise UserError("A project cannot be merged with itself.")
+            items = list(other._export_items("both", "all", None))
+            origins = {image.id: image.original_path for image in other.images()}
+            labels = tuple(label.name for label in images.all_labels(other.file.db))
+        entries = tuple(
+            Entry(
+                str(item.path),
+                item.label,
+                origin=origins[item.id],
+                part=Part(item.part) if item.part else None,
+                group=item.group,
+                note=item.note,
+                is_unsure=item.is_unsure,
+                regions=item.regions,
+            )
+            for item in items
+            if item.kind == "real"
+        )
+        synthetics = tuple(
+            PlannedSynthetic(
+                str(item.path), item.sha256, item.source_sha256, item.label, item.t0 or 1.0,
+                item.seed or 0, item.variant or 0, Curation(item.curation), item.rating,
+            )
+            for item in items
+            if item.kind == "synthetic"
+        )  # fmt: skip
+        return ImportPlan("project", other.path, entries, labels=labels, synthetics=synthetics)
 
     def _adopt_parts(self, plan: ImportPlan) -> None:
         """Make the parts that a plan states the current split, unless they already are."""

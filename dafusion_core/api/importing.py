@@ -147,9 +147,9 @@ class SyntheticGuard:
     def _is_copy(self, synthetic_id: int, path: Path) -> bool:
         made, source = facts.synthetic_and_source(self.file.db, synthetic_id)
         try:
-            own = _pixels(path)
-            to_made = float(np.abs(own - _pixels(self.file.objects.path(made))).mean())
-            to_source = float(np.abs(own - _pixels(self.file.objects.path(source))).mean())
+            own = grey_pixels(path)
+            to_made = float(np.abs(own - grey_pixels(self.file.objects.path(made))).mean())
+            to_source = float(np.abs(own - grey_pixels(self.file.objects.path(source))).mean())
         except (OSError, DaFusionError):
             return False
         return to_made < SAME_PIXELS and to_made < to_source
@@ -163,7 +163,8 @@ _SYNTHETIC = (
 )
 
 
-def _pixels(path: Path) -> NDArray[np.float64]:
+def grey_pixels(path: Path) -> NDArray[np.float64]:
+    """Grey values [64, 64], 0–255, of a picture stretched to a square."""
     # Grey: saving as JPEG halves the resolution of colours.
     small = make_thumbnail(path, 128).convert("L").resize((64, 64), Image.Resampling.BOX)
     return np.asarray(small, np.float64)

@@ -11,16 +11,20 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from dafusion_core.api.annotating import Annotating
+from dafusion_core.api.caring import Caring
 from dafusion_core.api.chain import ChainOptions, enqueue_chain
 from dafusion_core.api.curating import Curating
 from dafusion_core.api.enqueue import enqueue
 from dafusion_core.api.exchanging import Exchanging
+from dafusion_core.api.health import Checking
 from dafusion_core.api.importing import ProjectImages
+from dafusion_core.api.measuring import Measuring
 from dafusion_core.api.preflight import check_before, check_classes
 from dafusion_core.api.splitting import Splitting
 from dafusion_core.datasets.importing import ImportReport, import_folder
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.presets import preset_values
 from dafusion_core.domain.records import (
     Concept,
     Curation,
@@ -90,7 +94,7 @@ def _choice(kind: type[Choice], value: str | None) -> Choice | None:
         raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
 
 
-class Project(Annotating, Curating, Exchanging, Splitting):
+class Project(Annotating, Caring, Checking, Curating, Exchanging, Measuring, Splitting):
     """One open project. May be used from several threads; close it, or use `with`.
 
     Reading methods return records, in order of id unless they say otherwise. Commands that
@@ -338,13 +342,21 @@ class Project(Annotating, Curating, Exchanging, Splitting):
         """Queue the erasure of concepts from the base model. Settings: `ErasureSpec`."""
         return self.enqueue(ErasureSpec(concepts=tuple(concepts), **settings))
 
-    def invert(self, **settings: Any) -> Job:
-        """Queue learning a token embedding per class. Settings: `InversionSpec`."""
-        return self.enqueue(InversionSpec(split_id=self._split_id(), **settings))
+    def invert(self, preset: str | None = None, **settings: Any) -> Job:
+        """Queue learning a token embedding per class. Settings: `InversionSpec`.
 
-    def generate(self, **settings: Any) -> Job:
-        """Queue making synthetic images from the training images. Settings: `GenerationPlan`."""
-        return self.enqueue(GenerationPlan(split_id=self._split_id(), **settings))
+        `preset`: named values (`domain.presets`) under those that are given.
+        """
+        values = preset_values("invert", preset, settings)
+        return self.enqueue(InversionSpec(split_id=self._split_id(), **values))
+
+    def generate(self, preset: str | None = None, **settings: Any) -> Job:
+        """Queue making synthetic images from the training images. Settings: `GenerationPlan`.
+
+        `preset`: named values (`domain.presets`) under those that are given.
+        """
+        values = preset_values("generate", preset, settings)
+        return self.enqueue(GenerationPlan(split_id=self._split_id(), **values))
 
     def train(self, **settings: Any) -> Job:
         """Queue classifier fits, one per arm and seed. Settings: `TrainingSpec`."""

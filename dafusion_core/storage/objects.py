@@ -125,6 +125,14 @@ class ObjectStore:
             raise
         return self._relative(target)
 
+    def restore(self, path: Path, relative: str) -> None:
+        """Copy a file whose contents were checked to where a row says that it is."""
+        target = self.path(relative)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{target.name}.tmp")
+        shutil.copyfile(path, temporary)
+        os.replace(temporary, target)
+
     def flush(self, relatives: Collection[str]) -> None:
         """Make files that were `put` safe on the disk, several at once: a disk is at its fastest
         when it has more than one wish to fulfil."""
