@@ -11,6 +11,7 @@ import click
 
 from dafusion_core.api import Project
 from dafusion_core.api.chain import AUGMENTED, BASELINE
+from dafusion_core.api.measuring import foreign_embeddings
 from dafusion_core.cli.options import (
     Numbers,
     device_option,
@@ -23,20 +24,32 @@ from dafusion_core.cli.output import EXIT_OK, Output
 from dafusion_core.cli.running import run_queue
 from dafusion_core.cli.session import describe_job, find_newest, newest_job, opened
 from dafusion_core.cli.verdicts import describe_verdict, show_verdict
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.presets import PRESETS, find_preset
 from dafusion_core.domain.records import Job
 from dafusion_core.domain.specs import (
+    Adaptation,
     AnySpec,
     Arm,
+    Aspect,
+    Augmentation,
+    BatchMix,
     ErasureSpec,
     EvaluationSpec,
     GenerationPlan,
     InversionSpec,
+    Masking,
+    Memory,
+    Mixing,
     ModelSource,
+    Precision,
+    Protocol,
     Scheduler,
     TrainingSpec,
     TrainParameters,
 )
 
+UCE_TOKENS = ("subject", "subject+end")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -47,6 +60,14 @@ def spec_option(spec: type[AnySpec], field: str, help_: str, **settings: Any) ->
         default = ",".join(str(item) for item in default)
     known = "" if default in (None, "", dataclasses.MISSING) else f" [default: {default}]"
     return click.option(f"--{field.replace('_', '-')}", field, help=help_ + known, **settings)
+
+
+def preset_option(kind: str) -> Callable[[F], F]:
+    """`--preset` with the names there are for a kind of job."""
+    names = [preset.name for preset in PRESETS if preset.kind == kind]
+    return click.option(
+        "--preset", type=click.Choice(names), help="Named settings; `dafusion presets` shows them."
+    )
 
 
 def words(kind: Any) -> click.Choice[str]:
@@ -98,6 +119,11 @@ def finish(out: Output, project: Project, job: Job, devices: str | None, only_qu
 @spec_option(ErasureSpec, "learning_rate", "Adam's (esd).", type=float)
 @spec_option(ErasureSpec, "eta", "η, how hard to push away (esd).", type=float)
 @spec_option(ErasureSpec, "train_parameters", "Which weights (esd).", type=words(TrainParameters))
+@spec_option(
+    ErasureSpec, "uce_tokens", "Which text states move (uce).", type=click.Choice(UCE_TOKENS)
+)
+@click.option("--per-concept", is_flag=True, help="One model per concept, as in the paper's runs.")
+@spec_option(ErasureSpec, "per_trajectory", "x_t taken from each trajectory (esd).", type=int)
 @spec_option(ErasureSpec, "seed", "Seed.", type=int)
 @device_option
 @queue_option
@@ -108,6 +134,7 @@ def erase(
     model: ModelSource,
     concepts: tuple[str, ...],
     preserve: tuple[str, ...],
+    per_concept: bool,
     devices: str | None,
     only_queue: bool,
     **options: Any,
@@ -124,7 +151,9 @@ def erase(
     """
     with opened(out, project_path) as project:
         names = concepts or tuple(concept.name for concept in project.concepts())
-        job = project.erase(names, model=model, preserve=preserve, **given(options))
+        job = project.erase(
+            names, model=model, preserve=preserve, per_concept=per_concept, **given(options)
+        )
         return finish(out, project, job, devices, only_queue)
 
 
@@ -133,11 +162,49 @@ def erase(
 @model_option
 @click.option("--erasure", type=int, help="Id of an erasure job. Default: the newest, if any.")
 @click.option("--no-erasure", is_flag=True, help="Use the base model as it is.")
-@spec_option(InversionSpec, "vectors", "Token vectors per class.", type=int)
+@preset_option("invert")
+@spec_option(InversionSpec, "vectors", "Token vectors per class, 1 to 8.", type=int)
 @spec_option(InversionSpec, "steps", "Optimiser steps.", type=int)
 @spec_option(InversionSpec, "batch_size", "Pictures per step.", type=int)
 @spec_option(InversionSpec, "learning_rate", "AdamW's.", type=float)
 @spec_option(InversionSpec, "resolution", "Side in pixels; default: the model's own.", type=int)
+@spec_option(
+    InversionSpec,
+    "initialiser",
+    "Word, or words whose mean, the vectors start from; {concept} for the class name. Default: "
+    "that of each class.",
+)
+@click.option(
+    "--forbid",
+    "forbidden",
+    multiple=True,
+    metavar="WORD",
+    help="A synonym that must not be in a prompt either; may be repeated.",
+)
+@spec_option(
+    InversionSpec,
+    "adaptation",
+    "What is learned: token vectors, low-rank changes of the network, or both.",
+    type=words(Adaptation),
+)
+@spec_option(InversionSpec, "lora_rank", "Rank (lora).", type=int)
+@spec_option(InversionSpec, "lora_learning_rate", "AdamW's (lora).", type=float)
+@spec_option(InversionSpec, "preview_every", "Steps between previews; 0: four in all.", type=int)
+@click.option(
+    "--extend",
+    "extend_job",
+    type=int,
+    metavar="JOB",
+    help="Go on from this finished inversion; --steps is the total.",
+)
+@click.option(
+    "--embedding",
+    "imported",
+    multiple=True,
+    metavar="CLASS=FILE",
+    help="Read a class's embedding (diffusers, AUTOMATIC1111, ComfyUI) instead of learning it; "
+    "may be repeated.",
+)
 @spec_option(InversionSpec, "seed", "Seed.", type=int)
 @device_option
 @queue_option
@@ -148,6 +215,8 @@ def invert(
     model: ModelSource,
     erasure: int | None,
     no_erasure: bool,
+    forbidden: tuple[str, ...],
+    imported: tuple[str, ...],
     devices: str | None,
     only_queue: bool,
     **options: Any,
@@ -157,15 +226,30 @@ def invert(
     \b
     Examples:
       dafusion invert --project weeds.dafusion
-      dafusion invert --vectors 4 --steps 2000
+      dafusion invert --preset paper-revision
+      dafusion invert --extend 4 --steps 2000
+      dafusion invert --adaptation embedding+lora --embedding dandelion=dandelion.safetensors
     """
     with opened(out, project_path) as project:
         job = project.invert(
             model=model,
             erasure_job=choose_erasure(project, erasure, no_erasure),
+            forbidden=forbidden,
+            imported=foreign_embeddings(_pairs(imported)),
             **given(options),
         )
         return finish(out, project, job, devices, only_queue)
+
+
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """{class: file} from texts CLASS=FILE. Raises UserError."""
+    pairs = [text.partition("=") for text in texts]
+    for name, mark, file in pairs:
+        if not (name and mark and file):
+            raise UserError(
+                f"“{name}{mark}{file}” does not say whose embedding it is.", "Write CLASS=FILE."
+            )
+    return {name: file for name, _, file in pairs}
 
 
 def choose_erasure(project: Project, wanted: int | None, is_unwanted: bool) -> int | None:
@@ -189,6 +273,7 @@ def choose_erasure(project: Project, wanted: int | None, is_unwanted: bool) -> i
 )
 @click.option("--erasure", type=int, help="Id of an erasure job. Default: the inversion's.")
 @click.option("--no-erasure", is_flag=True, help="Use the base model as it is.")
+@preset_option("generate")
 @spec_option(GenerationPlan, "prompt", "Prompt; {concept} stands for the learned word.")
 @spec_option(GenerationPlan, "negative_prompt", "What to steer away from.")
 @click.option(
@@ -209,6 +294,24 @@ def choose_erasure(project: Project, wanted: int | None, is_unwanted: bool) -> i
 @spec_option(GenerationPlan, "scheduler", "Sampler.", type=words(Scheduler))
 @spec_option(GenerationPlan, "batch_size", "Pictures per batch.", type=int)
 @spec_option(GenerationPlan, "resolution", "Side in pixels; default: the model's own.", type=int)
+@spec_option(
+    GenerationPlan, "aspect", "What to do with sources that are not square.", type=words(Aspect)
+)
+@spec_option(
+    GenerationPlan,
+    "mask",
+    "Edit only the object that is marked on a source, or only what is around it.",
+    type=words(Masking),
+)
+@spec_option(GenerationPlan, "mask_dilation", "Pixels by which the object is widened.", type=int)
+@spec_option(GenerationPlan, "precision", "Number type.", type=words(Precision))
+@spec_option(
+    GenerationPlan,
+    "memory",
+    "saving: slices and tiles; offload: only the part at work on the GPU.",
+    type=words(Memory),
+)
+@click.option("--compile", is_flag=True, default=None, help="Use torch.compile.")
 @spec_option(GenerationPlan, "seed", "Seed.", type=int)
 @device_option
 @queue_option
@@ -234,9 +337,13 @@ def generate(
     Examples:
       dafusion generate --project weeds.dafusion
       dafusion generate --t0 0.5 --variants 4 --seed 7
-      dafusion generate --real-guidance --prompt "a photo of a {concept}"
+      dafusion generate --preset paper
+      dafusion generate --preset real-guidance-agnostic
+      dafusion generate --mask background --aspect pad
     """
     with opened(out, project_path) as project:
+        preset = options.get("preset")
+        real_guidance |= preset is not None and find_preset("generate", preset).is_named
         inversion_job = (
             None if real_guidance else newest_job(project, "invert", inversion, "invert")
         )
@@ -266,8 +373,8 @@ def generate(
 @spec_option(
     TrainingSpec,
     "protocol",
-    "paper: frozen backbone, linear head; finetune: all weights.",
-    type=click.Choice(["paper", "finetune"]),
+    "paper: frozen backbone, linear head; probe: BatchNorm frozen too, quick; finetune: all.",
+    type=words(Protocol),
 )
 @click.option(
     "--seeds", type=Numbers(int), help="One fit per arm and seed, such as 0-7. [default: 0-7]"
@@ -279,6 +386,37 @@ def generate(
 @spec_option(TrainingSpec, "iterations_per_epoch", "Steps per epoch.", type=int)
 @spec_option(TrainingSpec, "batch_size", "Pictures per step.", type=int)
 @spec_option(TrainingSpec, "learning_rate", "Learning rate.", type=float)
+@spec_option(TrainingSpec, "label_smoothing", "Label smoothing, 0 to 1.", type=float)
+@spec_option(
+    TrainingSpec,
+    "normalisation",
+    "auto: as the weights expect.",
+    type=click.Choice(["auto", "half", "imagenet"]),
+)
+@spec_option(
+    TrainingSpec, "patience", "Stop after so many epochs without a gain on validation.", type=int
+)
+@click.option(
+    "--augmentation",
+    type=words(Augmentation),
+    default="standard",
+    show_default=True,
+    help="Of both arms.",
+)
+@click.option(
+    "--batch-mix",
+    type=words(BatchMix),
+    default="none",
+    show_default=True,
+    help="CutMix or MixUp in both arms.",
+)
+@click.option(
+    "--mixing",
+    type=words(Mixing),
+    default="own",
+    show_default=True,
+    help="How synthetic images take part; see docs/methods.md, 1.6.",
+)
 @click.option(
     "--only-kept", is_flag=True, help="Leave out synthetic images that nobody has decided on."
 )
@@ -290,6 +428,9 @@ def train(
     project_path: Path | None,
     generation: int | None,
     alpha: float,
+    augmentation: Augmentation,
+    batch_mix: BatchMix,
+    mixing: Mixing,
     only_kept: bool,
     devices: str | None,
     only_queue: bool,
@@ -308,7 +449,17 @@ def train(
     with opened(out, project_path) as project:
         generation_job = newest_job(project, "generate", generation, "generate")
         job = project.train(
-            arms=(Arm(BASELINE), Arm(AUGMENTED, alpha=alpha, generation_job=generation_job)),
+            arms=(
+                Arm(BASELINE, augmentation=augmentation, batch_mix=batch_mix),
+                Arm(
+                    AUGMENTED,
+                    augmentation=augmentation,
+                    alpha=alpha,
+                    generation_job=generation_job,
+                    mixing=mixing,
+                    batch_mix=batch_mix,
+                ),
+            ),
             use_undecided=not only_kept,
             **given(options),
         )

@@ -162,13 +162,13 @@ def denoise(
     return latents
 
 
-_DECODED_PIXELS = 1 << 19  # at once: two pictures of 512×512, so that decoding never sets the peak
+PIXELS_AT_ONCE = 1 << 19  # at once: two pictures of 512×512, so that decoding never sets the peak
 
 
 def decode(model: DiffusionModel, latents: torch.Tensor) -> torch.Tensor:
     """Pictures [n, 3, H, W] in about -1…1 from latents."""
     pixels = latents.shape[2] * latents.shape[3] * model.scale**2
-    parts = latents.split(max(1, _DECODED_PIXELS // pixels))
+    parts = latents.split(max(1, PIXELS_AT_ONCE // pixels))
     decoded = [model.vae.decode(part / model.latent_factor, return_dict=False)[0] for part in parts]
     return torch.cat(decoded)
 

@@ -16,7 +16,15 @@ import torch
 from dafusion_core.engine import sampling
 from dafusion_core.engine.models import DiffusionModel
 
-__all__ = ["Posterior", "Recent", "Request", "SDEdit", "encode_posterior", "executed_steps"]
+__all__ = [
+    "Posterior",
+    "Recent",
+    "Request",
+    "SDEdit",
+    "encode_posterior",
+    "encode_posteriors",
+    "executed_steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,20 @@ def encode_posterior(model: DiffusionModel, pixels: torch.Tensor) -> Posterior:
     batch = pixels[None].to(model.device, model.dtype)
     found = model.vae.encode(batch).latent_dist
     return Posterior(found.mean, found.std)
+
+
+@torch.inference_mode()
+def encode_posteriors(model: DiffusionModel, pixels: torch.Tensor) -> Posterior:
+    """The posteriors of pictures [n, 3, H, W], mean and standard deviation [n, c, h, w].
+
+    As many at once as are decoded at once; alone, small pictures take many times longer.
+    """
+    at_once = max(1, sampling.PIXELS_AT_ONCE // (pixels.shape[2] * pixels.shape[3]))
+    found = [
+        model.vae.encode(part.to(model.device, model.dtype)).latent_dist
+        for part in pixels.split(at_once)
+    ]
+    return Posterior(torch.cat([f.mean for f in found]), torch.cat([f.std for f in found]))
 
 
 T = TypeVar("T")

@@ -38,7 +38,7 @@ from dafusion_core.engine.learning_state import (
     write_state,
 )
 from dafusion_core.engine.models import DiffusionModel, shared_cache
-from dafusion_core.engine.sdedit import encode_posterior
+from dafusion_core.engine.sdedit import Posterior, encode_posteriors
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
 
@@ -47,6 +47,7 @@ __all__ = ["Draw", "Learner", "concept_loss", "draw_step", "run"]
 _EVERY = 10  # steps between two points of the loss curve
 _PREVIEW_EVERY = 100  # steps, or a quarter of all of them where that is longer
 _PREVIEW_STEPS = 15
+_ENCODED = 16  # pictures read before they are encoded together
 _SAVE_EVERY_S = 5.0  # how much work a killed process may lose
 _SAME_TO_EXTEND = ("base_hash", "erasure", "placeholder", "vectors", "adaptation", "lora_rank")
 
@@ -157,7 +158,7 @@ def _task(
             "base_hash": model.base_hash,
             "erasure": erasure.sha256 if erasure else "",
             "placeholder": concept.placeholder,
-            "initialiser": spec.initialiser or concept.initialiser,
+            "initialiser": _first_words(spec, concept),
             "images": [image.sha256 for image in concept.images],
             "vectors": spec.vectors,
             "batch_size": spec.batch_size,
@@ -180,6 +181,12 @@ def _task(
             "Learn the concept from the beginning.",
         )
     return _Task(unit, concept, erasure, identity, begins)
+
+
+def _first_words(spec: InversionSpec, concept: ConceptInput) -> str:
+    """What the vectors start from."""
+    words = spec.initialiser or concept.initialiser
+    return words.replace("{concept}", concept.name.replace("_", " "))
 
 
 def _kept_path(ctx: JobContext, unit: JobUnit) -> Path:
@@ -421,24 +428,27 @@ def prepare(
     Pictures that cannot be read are left out with a line in the log; UserError when none is left.
     """
     resolution = model.check_resolution(spec.resolution)
-    plain, mirrored = [], []
-    for image in concept.images:
-        ctx.check_cancelled()
-        try:
-            pixels, _ = images.load_pixels(ctx.resolve(image.path), resolution, images.BICUBIC)
-        except (BadImage, OSError) as error:
-            ctx.log(f"A picture of {concept.name} is left out: {error}", "warning")
-            continue
-        plain.append(encode_posterior(model, pixels))
-        if spec.flip:
-            mirrored.append(encode_posterior(model, pixels.flip(-1)))
-    if not plain:
+    sides: list[list[Posterior]] = [[], []] if spec.flip else [[]]
+    for start in range(0, len(concept.images), _ENCODED):
+        shown = []
+        for image in concept.images[start : start + _ENCODED]:
+            ctx.check_cancelled()
+            try:
+                path = ctx.resolve(image.path)
+                shown.append(images.load_pixels(path, resolution, images.BICUBIC)[0])
+            except (BadImage, OSError) as error:
+                ctx.log(f"A picture of {concept.name} is left out: {error}", "warning")
+        if shown:
+            pixels = torch.stack(shown)
+            sides[0].append(encode_posteriors(model, pixels))
+            if spec.flip:
+                sides[1].append(encode_posteriors(model, pixels.flip(-1)))
+    if not sides[0]:
         raise UserError(
             f"The class {concept.name} has no picture to learn from.",
             "Add pictures to its training part, or leave the class out.",
         )
-    sides = [plain, mirrored] if spec.flip else [plain]
-    first = tokens.initial_vector(model, spec.initialiser or concept.initialiser)
+    first = tokens.initial_vector(model, _first_words(spec, concept))
     return Learner(
         unit=unit,
         concept=concept,

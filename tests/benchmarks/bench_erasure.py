@@ -80,7 +80,7 @@ def main() -> None:
         )  # fmt: skip
         student = copy.deepcopy(model.unet)
         student.requires_grad_(True)
-        optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
+        optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE, fused=True)
         for step in range(wanted.iterations):
             erasure.esd_loss(student, erase._slice(examples, step, 1, model.device)).backward()
             optimiser.step()
