@@ -16,6 +16,7 @@ from dafusion_core.domain.specs import (
     InversionSpec,
     ModelSource,
     Plain,
+    Protocol,
     TrainingSpec,
 )
 from dafusion_core.storage.database import Database
@@ -46,7 +47,7 @@ class ChainOptions(Plain):
     guidance: float = 4.0  # the bundled model oversaturates at the paper's 7.5
     alpha: float = 0.5
     seeds: tuple[int, ...] = (0, 1, 2)
-    protocol: Literal["paper", "finetune"] = "finetune"
+    protocol: Protocol = "finetune"
     backbone: str = "resnet18"
     weights: str = ""
     train_resolution: int = 64

@@ -17,7 +17,7 @@ from dafusion_core.api.chain import (
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.experiments import ExperimentArm, ExperimentSpec, Generator
 
-__all__ = ["PRESETS", "make_experiment"]
+__all__ = ["ARMS", "PRESETS", "make_experiment", "named_arm"]
 
 #: Name → what it asks, for people.
 PRESETS: dict[str, str] = {
@@ -27,6 +27,24 @@ PRESETS: dict[str, str] = {
     "ablation-alpha": "How often should a synthetic image take a photo's place?",
     "ablation-m": "How many synthetic images per photo are enough?",
     "ablation-masking": "Edit everything, only the object, or only what is around it?",
+}
+
+#: Arms that can be added to any experiment by name.
+ARMS: dict[str, ExperimentArm] = {
+    arm.name: arm
+    for arm in (
+        ExperimentArm("no augmentation", augmentation="none"),
+        ExperimentArm(BASELINE),
+        ExperimentArm("RandAugment", augmentation="randaugment"),
+        ExperimentArm("CutMix", batch_mix="cutmix"),
+        ExperimentArm("MixUp", batch_mix="mixup"),
+        ExperimentArm("Real Guidance", alpha=0.5, generator="Real Guidance"),
+        ExperimentArm(AUGMENTED, alpha=0.5, generator=AUGMENTED),
+        ExperimentArm("curated DA-Fusion", alpha=0.5, generator=AUGMENTED, only_kept=True),
+        ExperimentArm("DA-Fusion + CutMix", alpha=0.5, generator=AUGMENTED, batch_mix="cutmix"),
+        ExperimentArm("DA-Fusion, concatenated", mixing="concatenate", generator=AUGMENTED),
+        ExperimentArm("synthetic only", mixing="only", generator=AUGMENTED),
+    )
 }
 
 _SHOTS = (1, 2, 4, 8, 16)
@@ -58,6 +76,32 @@ def make_experiment(
         shots=tuple(shots) or made.shots,
         seeds=tuple(seeds) or made.seeds,
     )
+
+
+def named_arm(spec: ExperimentSpec, name: str) -> tuple[ExperimentArm, Generator | None]:
+    """An arm of `ARMS` for an experiment, and the generator it needs if that is not there yet.
+
+    Raises UserError when the experiment has no generator that the arm could be made from.
+    """
+    if name not in ARMS:
+        raise UserError(f"There is no arm “{name}”.", f"There are: {', '.join(ARMS)}.")
+    arm = ARMS[name]
+    there = {generator.name: generator for generator in spec.generators}
+    if not arm.uses_synthetics or arm.generator in there:
+        return arm, None
+    learned = [generator for generator in spec.generators if generator.inversion is not None]
+    if arm.generator != REAL_GUIDANCE or not learned:
+        raise UserError(
+            f"The experiment does not make the images that “{name}” needs.",
+            "Plan one with a preset that does, such as quick or curves.",
+        )
+    return arm, _guided(learned[0])
+
+
+def _guided(learned: Generator) -> Generator:
+    """Real Guidance: the class name in the prompt, one distance from the photo."""
+    plan = replace(learned.plan, inversion_job=None, t0_set=(0.5,))
+    return replace(learned, name=REAL_GUIDANCE, inversion=None, plan=plan)
 
 
 def _generator(options: ChainOptions, labels: Sequence[str], name: str = AUGMENTED) -> Generator:
@@ -99,8 +143,6 @@ def _quick(options: ChainOptions, labels: Sequence[str]) -> ExperimentSpec:
 
 def _curves(options: ChainOptions, labels: Sequence[str]) -> ExperimentSpec:
     learned = _generator(options, labels)
-    guided = replace(learned, name=REAL_GUIDANCE, inversion=None)
-    guided = replace(guided, plan=replace(guided.plan, inversion_job=None, t0_set=(0.5,)))
     arms = (
         ExperimentArm(BASELINE),
         ExperimentArm("no augmentation", augmentation="none"),
@@ -108,7 +150,7 @@ def _curves(options: ChainOptions, labels: Sequence[str]) -> ExperimentSpec:
         ExperimentArm(REAL_GUIDANCE, alpha=options.alpha, generator=REAL_GUIDANCE),
         ExperimentArm(AUGMENTED, alpha=options.alpha, generator=AUGMENTED),
     )
-    made = _experiment(options, arms, [learned, guided], _SHOTS)
+    made = _experiment(options, arms, [learned, _guided(learned)], _SHOTS)
     return replace(made, seeds=tuple(range(8)))
 
 

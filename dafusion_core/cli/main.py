@@ -29,11 +29,17 @@ VERBS: dict[str, tuple[str, str]] = {
     "curate": ("images", "Decide which of them may train."),
     "train": ("work", "Fit classifiers with and without them."),
     "compare": ("work", "Say whether they helped."),
+    "experiment": ("experiments", "Arms × shots × seeds: plan, run, show, extend."),
+    "inspect": ("classifiers", "What a classifier gets wrong."),
     "report": ("results", "Show the verdict; write a report."),
     "export": ("results", "Write the pictures for other programs."),
+    "predict": ("classifiers", "Ask a classifier about pictures; answers as CSV."),
+    "export-model": ("classifiers", "Write a classifier for other programs."),
+    "curves": ("classifiers", "Write the curves for TensorBoard."),
     "jobs": ("queueing", "List, cancel, pause, resume, retry jobs."),
     "worker": ("queueing", "Work through the queue; go on after a stop."),
     "presets": ("engine", "Named settings, and where they come from."),
+    "backbones": ("classifiers", "List networks; fetch their ImageNet weights."),
     "models": ("machine", "List, check and download base models."),
     "settings": ("machine", "Show or change your settings."),
     "doctor": ("machine", "Look at this computer and say what is wrong."),
@@ -69,7 +75,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module: Any = import_module(f"dafusion_core.cli.{VERBS[cmd_name][0]}")
-        name = "import_" if cmd_name == "import" else cmd_name
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
         command: click.Command = getattr(module, name)
         return command
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import dafusion_core.api as df
 from dafusion_core.api import Project
+from dafusion_core.api.experiments import list_experiments
 from dafusion_core.cli.options import find_project
 from dafusion_core.cli.output import Output
 from dafusion_core.domain.errors import ProjectLocked, UserError
@@ -66,11 +67,14 @@ def newest_job(project: Project, kind: str, wanted: int | None, verb: str) -> in
 
 
 def find_newest(project: Project, kind: str) -> Job | None:
-    """The newest job of `kind` that was neither cancelled nor failed."""
+    """The newest job of `kind` that was neither cancelled nor failed, nor an experiment's."""
+    apart = {job_id for one in list_experiments(project) for job_id in one.jobs.values()}
     good = [
         job
         for job in project.jobs()
-        if job.kind == kind and job.state not in (JobState.CANCELLED, JobState.FAILED)
+        if job.kind == kind
+        and job.state not in (JobState.CANCELLED, JobState.FAILED)
+        and job.id not in apart
     ]
     return good[-1] if good else None
 

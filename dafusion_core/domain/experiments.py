@@ -20,7 +20,9 @@ from dafusion_core.domain.specs import (
     hash_json,
 )
 
-__all__ = ["ALL_SHOTS", "Experiment", "ExperimentArm", "ExperimentSpec", "Generator"]
+__all__ = ["ALL_SHOTS", "Experiment", "ExperimentArm", "ExperimentSpec", "Generator", "Splits"]
+
+Splits = Literal["per seed", "fixed", "folds", "groups"]
 
 #: The number of shots that stands for "every training image there is".
 ALL_SHOTS = 0
@@ -100,7 +102,7 @@ class ExperimentSpec(Spec):
     generators: tuple[Generator, ...] = ()
     shots: tuple[int, ...] = (ALL_SHOTS,)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
-    splits: Literal["per seed", "fixed", "folds", "groups"] = "per seed"
+    splits: Splits = "per seed"
     folds: int = 5
     test: float = 0.5
     validation: float = 0.0
