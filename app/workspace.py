@@ -188,7 +188,7 @@ class Workspace(QWidget):
         )
 
     def _on_changed(self, changes: ProjectChanges) -> None:
-        if changes.curation and changes.text:
+        if changes.text:
             self.said.emit(changes.text)
         if not self._soon.isActive():
             self._soon.start()

@@ -16,6 +16,7 @@ from app.models.roles import (
     KIND_ROLE,
     PATH_ROLE,
     RATING_ROLE,
+    UNSURE_ROLE,
     CellKind,
 )
 from app.theme import scaled_font, theme
@@ -82,6 +83,8 @@ class ThumbnailDelegate(QStyledItemDelegate):
             paint_badge(painter, area, is_kept=True)
         elif curation == Curation.REJECTED:
             paint_badge(painter, area, is_kept=False)
+        elif index.data(UNSURE_ROLE):
+            paint_doubt(painter, area)
         rating = index.data(RATING_ROLE)
         if rating:
             paint_stars(painter, area, rating)
@@ -201,6 +204,18 @@ def paint_badge(painter: QPainter, area: QRectF, *, is_kept: bool) -> None:
     size = max(16.0, min(26.0, area.width() * 0.2))
     disc = QRectF(area.right() - size - 4, area.top() + 4, size, size)
     paint_mark(painter, disc, is_kept=is_kept)
+
+
+def paint_doubt(painter: QPainter, area: QRectF) -> None:
+    """A question mark in the top right corner."""
+    size = max(16.0, min(26.0, area.width() * 0.2))
+    disc = QRectF(area.right() - size - 4, area.top() + 4, size, size)
+    painter.setPen(QPen(QColor(theme.colors.surface), 1.5))
+    painter.setBrush(QColor(theme.colors.stale))
+    painter.drawEllipse(disc)
+    painter.setPen(QColor(theme.colors.surface))
+    painter.setFont(scaled_font(painter.font(), 0.9, bold=True))
+    painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, "?")
 
 
 def paint_stars(painter: QPainter, area: QRectF, rating: int) -> None:

@@ -44,6 +44,11 @@ class GridProxyModel(QAbstractTableModel):
         """Pictures per row."""
         return self._columns
 
+    @property
+    def total(self) -> int:
+        """Pictures in all."""
+        return self._count
+
     def set_columns(self, columns: int) -> None:
         """Fold anew: one reset, the list is not touched."""
         if columns == self._columns or columns < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,19 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
 
 from app.models.roles import (
     CAPTION_ROLE,
+    CURATION_ROLE,
     ID_ROLE,
     KIND_ROLE,
     PATH_ROLE,
     RECORD_ROLE,
+    UNSURE_ROLE,
     CellKind,
     Index,
 )
 from app.models.rows import WindowedRows
 from app.text import PART_NAMES
 from dafusion_core.api.project import Project
-from dafusion_core.domain.records import ImageRecord
+from dafusion_core.domain.records import Curation, ImageRecord
 
 
 class ImageListModel(QAbstractListModel):
@@ -47,6 +49,15 @@ class ImageListModel(QAbstractListModel):
         self.beginResetModel()
         self._rows.replace(wanted)
         self.endResetModel()
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """All ids in order."""
+        return self._rows.ids
+
+    def place(self, image_id: int) -> int:
+        """The row of an image, −1 if it is not here."""
+        return self._rows.place(image_id)
 
     def record(self, row: int) -> ImageRecord | None:
         """The image at a row."""
@@ -77,16 +88,32 @@ class ImageListModel(QAbstractListModel):
             return name
         if role == RECORD_ROLE:
             return image
+        if role == UNSURE_ROLE:
+            return image.is_unsure
+        if role == CURATION_ROLE:
+            return Curation.REJECTED if image.is_rejected else None
+        label = image.label or "no class"
         if role == Qt.ItemDataRole.ToolTipRole:
             part = PART_NAMES[image.part] if image.part else "no split yet"
-            return f"{name}\n{image.label} · {part}\n{image.width} × {image.height} pixels"
-        return f"{name}, {image.label}"  # for screen readers
+            lines = [
+                name,
+                f"{label}{' (not sure)' if image.is_unsure else ''} · {part}",
+                f"{image.width} × {image.height} pixels",
+                f"Group: {image.group}" if image.group else "",
+                "Left out by hand" if image.is_rejected else "",
+                image.note,
+            ]
+            return "\n".join(line for line in lines if line)
+        doubt = ", not sure" if image.is_unsure else ""
+        return f"{name}, {label}{doubt}"  # for screen readers
 
 
 _ROLES_OF_RECORD = {
     PATH_ROLE,
     CAPTION_ROLE,
     RECORD_ROLE,
+    UNSURE_ROLE,
+    CURATION_ROLE,
     Qt.ItemDataRole.ToolTipRole,
     Qt.ItemDataRole.AccessibleTextRole,
 }

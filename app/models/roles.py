@@ -15,6 +15,7 @@ CURATION_ROLE = Qt.ItemDataRole.UserRole + 4  # Curation or None
 CAPTION_ROLE = Qt.ItemDataRole.UserRole + 5  # str, one short line below the picture
 RECORD_ROLE = Qt.ItemDataRole.UserRole + 6  # the frozen record
 RATING_ROLE = Qt.ItemDataRole.UserRole + 7  # int, 0 to 5 stars
+UNSURE_ROLE = Qt.ItemDataRole.UserRole + 8  # bool, somebody doubts the class
 
 
 class CellKind(IntEnum):

@@ -92,6 +92,28 @@ class FoldedGrid(PictureGrid):
         if here >= 0:
             self.setCurrentIndex(self.folded.cell(here))
 
+    def chosen_places(self) -> list[int]:
+        """What a key acts on: the selection if the focused picture is in it, else that one."""
+        selection, current = self.selectionModel().selection(), self.currentIndex()
+        if current.isValid() and not selection.contains(current):
+            place = self.folded.place(current)
+            return [place] if place >= 0 else []
+        columns, total = self.folded.columns, self.folded.total
+        found: list[int] = []
+        for area in selection.toList():
+            for row in range(area.top(), area.bottom() + 1):
+                start = row * columns
+                found.extend(range(start + area.left(), min(total, start + area.right() + 1)))
+        return found
+
+    def go_to_place(self, place: int) -> None:
+        """Focus and select one picture."""
+        if 0 <= place < self.folded.total:
+            self.selectionModel().setCurrentIndex(
+                self.folded.cell(place), QItemSelectionModel.SelectionFlag.ClearAndSelect
+            )
+            self.scrollTo(self.folded.cell(place))
+
     def moveCursor(
         self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier
     ) -> QModelIndex:

@@ -317,7 +317,8 @@ def test_undo_takes_back_a_thousand_sequences(qtbot: QtBot, page: CuratePage) ->
 # ------------------------------------------------------------------------------- crashes
 
 FAST_CURATION = """
-import os, sys
+import faulthandler, os, sys
+faulthandler.dump_traceback_later(40, exit=True)  # whatever happens, the test does not wait on
 from PySide6.QtCore import QTimer, Qt
 from PySide6.QtTest import QTest
 from app.main import make_application
@@ -331,7 +332,8 @@ from pathlib import Path
 window.open_project(Path(sys.argv[1]))
 window.workspace.show_step(Step.CURATE)
 page = window.workspace.curate
-app.processEvents()
+window.activateWindow()
+QTest.qWaitForWindowActive(window)
 page.grid.focus_first()
 seen = set()
 def work():
@@ -364,7 +366,9 @@ def test_what_was_painted_is_there_after_a_kill(project: Project) -> None:
     assert process.stdout is not None
     deadline = time.monotonic() + 30
     while len(painted) < 20 and time.monotonic() < deadline:
-        painted.append(int(process.stdout.readline()))
+        line = process.stdout.readline()
+        assert line, "the window ended by itself"
+        painted.append(int(line))
     process.send_signal(signal.SIGKILL)
     painted += [int(line) for line in process.stdout.read().splitlines()]
     process.stdout.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QWidget
 
@@ -59,7 +59,7 @@ class FlatGrid(FoldedGrid):
             place, focused = self.folded.place(self.currentIndex()), self.current_id()
             self.list.remove(leaving)
             if not self.go_to_id(focused):
-                self._go_to_place(min(place, self.list.rowCount() - 1))
+                self.go_to_place(min(place, self.list.rowCount() - 1))
         coming = [
             cell.synthetic_id
             for cell in cells
@@ -73,18 +73,8 @@ class FlatGrid(FoldedGrid):
 
     def chosen_ids(self) -> list[int]:
         """What a key acts on: the selection if the focused picture is in it, else that one."""
-        selection = self.selectionModel().selection()
-        current = self.currentIndex()
-        if current.isValid() and not selection.contains(current):
-            found = self.current_id()
-            return [] if found is None else [found]
-        ids, columns, total = self.list.ids, self.folded.columns, self.list.rowCount()
-        chosen: list[int] = []
-        for area in selection.toList():
-            for row in range(area.top(), area.bottom() + 1):
-                start = row * columns
-                chosen.extend(ids[start + area.left() : min(total, start + area.right() + 1)])
-        return chosen
+        ids = self.list.ids
+        return [ids[place] for place in self.chosen_places()]
 
     def current_id(self) -> int | None:
         """The focused picture."""
@@ -100,15 +90,8 @@ class FlatGrid(FoldedGrid):
         """Focus a picture; False where it is not shown."""
         place = -1 if synthetic_id is None else self.list.place(synthetic_id)
         if place >= 0:
-            self._go_to_place(place)
+            self.go_to_place(place)
         return place >= 0
-
-    def _go_to_place(self, place: int) -> None:
-        if 0 <= place < self.list.rowCount():
-            self.selectionModel().setCurrentIndex(
-                self.folded.cell(place), QItemSelectionModel.SelectionFlag.ClearAndSelect
-            )
-            self.scrollTo(self.folded.cell(place))
 
     def advance(self, step: int = 1, only_undecided: bool = False) -> bool:
         """Focus the neighbour; stay where there is none."""
@@ -116,7 +99,7 @@ class FlatGrid(FoldedGrid):
         while 0 <= place < self.list.rowCount():
             cell = self.grid_model.cell_of(self.list.ids[place])
             if not only_undecided or (cell and cell.curation is Curation.UNDECIDED):
-                self._go_to_place(place)
+                self.go_to_place(place)
                 return True
             place += step
         return False
@@ -124,7 +107,7 @@ class FlatGrid(FoldedGrid):
     def focus_first(self) -> None:
         """Focus the first picture if nothing is focused, so that keys work at once."""
         if self.folded.place(self.currentIndex()) < 0:
-            self._go_to_place(0)
+            self.go_to_place(0)
 
     def _open(self, index: object) -> None:
         if self.current_id() is not None:

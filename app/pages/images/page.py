@@ -15,17 +15,18 @@ from PySide6.QtWidgets import (
 
 from app.actions import Actions
 from app.models.image_list import ImageListModel
+from app.pages.images.labelling import HINT, LabelGrid, Labelling
 from app.session import Session
 from app.text import count
 from app.widgets.drop_zone import DropZone
 from app.widgets.page import Page
 from app.widgets.parts import EmptyState, action_button, button, label, row
-from app.widgets.picture_grid import FoldedGrid
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part
 
 ALL = "All classes"
+NO_CLASS = "No class yet"
 
 
 class ImagesPage(Page):
@@ -40,8 +41,12 @@ class ImagesPage(Page):
         self.buttons.addWidget(action_button(actions["split"]))
         self.buttons.addWidget(action_button(actions["import"]))
         self.model = ImageListModel(self.project, self)
-        self.grid = FoldedGrid(self.model, session.thumbnails)
+        self.grid = LabelGrid(self.model, session.thumbnails)
         self.grid.setAccessibleName("Real images")
+        self.labelling = Labelling(session, self.grid, self.model)
+        self.hint = label(HINT, "muted", wrap=True)
+        self.hint.setVisible(not session.is_read_only)
+        self._names: list[str] = []
         self.classes = self._make_table()
         self.split_line = label("", "muted", wrap=True)
         self.problems = QListWidget()
@@ -65,6 +70,7 @@ class ImagesPage(Page):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(splitter, 1)
+        layout.addWidget(self.hint)
         self.problem_bar = QWidget()
         self.problem_bar.setLayout(row(self.problem_line, self.problem_button, None))
         layout.addWidget(self.problem_bar)
@@ -86,7 +92,7 @@ class ImagesPage(Page):
         self._actions.import_from(path)
 
     def _make_table(self) -> PlainTable:
-        table = PlainTable(["Class", "All", "Train", "Test"], (1, 2, 3))
+        table = PlainTable(["Class", "All", "Train", "Test", "Key"], (1, 2, 3, 4))
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setMinimumWidth(230)
         table.itemSelectionChanged.connect(self._show_class)
@@ -125,17 +131,29 @@ class ImagesPage(Page):
         chosen = table.currentRow()
         table.blockSignals(True)
         texts = [
-            [name, f"{counts[0]:,}", *(f"{n:,}" if has_split else "–" for n in counts[1:])]
-            for name, counts in rows
+            [
+                name or NO_CLASS,
+                f"{counts[0]:,}",
+                *(f"{n:,}" if has_split else "–" for n in counts[1:]),
+                str(number) if name and 0 < number < 10 else "",
+            ]
+            for number, (name, counts) in enumerate(rows)
         ]
+        self._names = [name for name, _counts in rows]
         table.fill(texts, [name for name, _counts in rows])
         table.selectRow(chosen if 0 <= chosen < len(rows) else 0)
         table.blockSignals(False)
 
     def _show_class(self) -> None:
         number = self.classes.currentRow()
-        item = self.classes.item(number, 0) if number > 0 else None
-        self.model.show_images(self.project.image_ids(item.text() if item else None))
+        name = self._names[number] if 0 < number < len(self._names) else None
+        place = self.grid.folded.place(self.grid.currentIndex())
+        focused = self.model.ids[place] if 0 <= place < self.model.rowCount() else None
+        self.model.show_images(self.project.image_ids(name))
+        if focused is not None and self.grid.folded.place(self.grid.currentIndex()) < 0:
+            # It went to another class: what took its place has the focus now.
+            found = self.model.place(focused)
+            self.grid.go_to_place(found if found >= 0 else min(place, self.model.rowCount() - 1))
 
     def _refresh_problems(self) -> None:
         problems = self.project.import_problems()
