@@ -155,13 +155,13 @@ def _describe(db: Database, operation: int, text: str, after: int = 0) -> Projec
 
 
 def next_undo(db: Database) -> sqlite3.Row | None:
-    """The operation that undo would take back (columns id, text)."""
-    return db.one("SELECT id, text FROM operation WHERE is_undone = 0 ORDER BY id DESC LIMIT 1")
+    """The operation that undo would take back (columns id, text, at)."""
+    return db.one("SELECT id, text, at FROM operation WHERE is_undone = 0 ORDER BY id DESC LIMIT 1")
 
 
 def next_redo(db: Database) -> sqlite3.Row | None:
-    """The operation that redo would do again (columns id, text)."""
-    return db.one("SELECT id, text FROM operation WHERE is_undone = 1 ORDER BY id LIMIT 1")
+    """The operation that redo would do again (columns id, text, at)."""
+    return db.one("SELECT id, text, at FROM operation WHERE is_undone = 1 ORDER BY id LIMIT 1")
 
 
 def undo(db: Database) -> ProjectChanges | None:
@@ -193,7 +193,7 @@ def _travel(db: Database, operation: sqlite3.Row | None, *, is_undo: bool) -> Pr
             for (kind, is_gone), run in groupby(
                 rows, key=lambda row: (row["kind"], row["wanted"] is None)
             ):
-                _restore(db, kind, is_gone, list(run))
+                _restore(db, kind, is_gone, list(run), operation["at"])
             db.execute(
                 "UPDATE operation SET is_undone = ? WHERE id = ?", [int(is_undo), operation["id"]]
             )
@@ -207,14 +207,14 @@ def _travel(db: Database, operation: sqlite3.Row | None, *, is_undo: bool) -> Pr
     return changes
 
 
-def _restore(db: Database, kind: str, is_gone: bool, rows: Sequence[sqlite3.Row]) -> None:
+def _restore(db: Database, kind: str, is_gone: bool, rows: Sequence[sqlite3.Row], at: str) -> None:
     """Bring rows of one table to their `wanted` values, or remove them."""
     watched = _TABLES[kind]
     keys = [json.loads(row["key_json"]) for row in rows]
     where = " AND ".join(f"{column} = ?" for column in watched.key)
     if is_gone:
         for key in keys:
-            if kind not in ("label", "concept") or _withdraw(db, kind, key[0]):
+            if kind not in ("label", "concept") or _withdraw(db, kind, key[0], at):
                 db.execute(f"DELETE FROM {kind} WHERE {where}", key)
         return
     values = [json.loads(row["wanted"]) for row in rows]
@@ -240,9 +240,9 @@ def _restore(db: Database, kind: str, is_gone: bool, rows: Sequence[sqlite3.Row]
     )
 
 
-def _withdraw(db: Database, kind: str, row_id: Any) -> bool:
-    """Whether a class may really go. One that jobs may know is only hidden."""
-    if not db.value("SELECT count(*) FROM job"):
+def _withdraw(db: Database, kind: str, row_id: Any, since: str) -> bool:
+    """Whether a class may really go. One that jobs queued `since` may know is only hidden."""
+    if not db.value("SELECT count(*) FROM job WHERE created_at >= ?", [since]):
         return True
     if kind == "label":
         db.execute("UPDATE label SET ordinal = -2 WHERE id = ?", [row_id])
