@@ -13,7 +13,15 @@ __version__ = "0.1.0"
 
 # Looked up by name and not imported, because modules of lower layers import this package too.
 _API = "dafusion_core.api"
-_LAZY = ("ChainOptions", "Project", "create", "export_folder", "open", "write_report")
+_LAZY = (
+    "ChainOptions",
+    "Project",
+    "create",
+    "export_folder",
+    "open",
+    "write_figures",
+    "write_report",
+)
 
 __all__ = ["__version__", *_LAZY]
 

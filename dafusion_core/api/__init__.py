@@ -2,6 +2,14 @@
 
 from dafusion_core.api.chain import ChainOptions
 from dafusion_core.api.project import Project, create, open
-from dafusion_core.api.results import export_folder, write_report
+from dafusion_core.api.results import export_folder, write_figures, write_report
 
-__all__ = ["ChainOptions", "Project", "create", "export_folder", "open", "write_report"]
+__all__ = [
+    "ChainOptions",
+    "Project",
+    "create",
+    "export_folder",
+    "open",
+    "write_figures",
+    "write_report",
+]

@@ -9,15 +9,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from dafusion_core.api.experiments import experiment_table, list_experiments
 from dafusion_core.api.project import Project
 from dafusion_core.datasets.export import ExportItem, ExportReport
 from dafusion_core.datasets.export import export_folder as copy_items
 from dafusion_core.datasets.pictures import make_thumbnail
 from dafusion_core.domain.records import Curation, Job, JobState, Part
 from dafusion_core.domain.specs import load_spec
-from dafusion_core.evaluation import report
+from dafusion_core.evaluation import figures, pdf, report
+from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.method_text import describe_method, list_settings
 from dafusion_core.evaluation.verdict import Verdict
+from dafusion_core.storage.concepts import sheet_path
 
 EXAMPLES_PER_CLASS = 2
 _STEPS = {"erase": "erasure", "invert": "inversion", "generate": "generation", "train": "training"}
@@ -71,11 +74,26 @@ def _items(project: Project, what: str, real: bool) -> Iterator[ExportItem]:
 
 
 def write_report(project: Project, path: Path | str) -> Path:
-    """Write the newest verdict and all that led to it as one HTML file; return its path.
+    """Write the newest verdict and all that led to it as one file; return its path.
 
-    Raises UserError when `path` is a folder, EnvironmentProblem when it cannot be written.
+    A name that ends in .pdf gives a PDF, any other an HTML page that needs nothing else. Raises
+    UserError when `path` is a folder, EnvironmentProblem when it cannot be written.
     """
+    if Path(path).suffix.lower() == ".pdf":
+        return pdf.write_pdf(collect_report(project), path, make_thumbnail)
     return report.write_report(collect_report(project), path, make_thumbnail)
+
+
+def write_figures(project: Project, folder: Path | str) -> list[Path]:
+    """Write every figure of the report into `folder`, as SVG and as PNG; return the paths.
+
+    Raises EnvironmentProblem when they cannot be drawn or written.
+    """
+    data = collect_report(project)
+    drawn = figures.all_figures(
+        data.verdict, data.experiments, data.losses, data.accuracies, data.inspection
+    )
+    return figures.save_figures(drawn, Path(folder))
 
 
 def collect_report(project: Project) -> report.ReportData:
@@ -98,7 +116,71 @@ def collect_report(project: Project) -> report.ReportData:
         hashes=_hashes(project, chain),
         versions=_versions(),
         problems=tuple(project.import_problems()),
+        experiments=tuple(experiment_table(project, one.id) for one in list_experiments(project)),
+        losses=_curves(project, chain.get("train"), "loss/train"),
+        accuracies=_curves(project, chain.get("train"), "accuracy/test"),
+        inspection=_inspection(project, chain.get("train")),
+        sheets=tuple(_sheets(project, chain.get("erase"))),
+        licence=_licence(chain),
     )
+
+
+def _curves(project: Project, training: Job | None, series: str) -> dict[str, list[Any]]:
+    """Run → points of one curve."""
+    if training is None:
+        return {}
+    names = {unit.id: unit.key.replace("/", ", seed ") for unit in project.units(training.id)}
+    curves: dict[str, list[Any]] = {}
+    for metric in project.metrics(training.id, series):
+        name = names.get(metric.unit_id or 0, series)
+        curves.setdefault(name, []).append((metric.step, metric.value))
+    return curves
+
+
+def _inspection(project: Project, training: Job | None) -> Inspection | None:
+    """The last arm's first seed: an example of a run, not the best one."""
+    runs = project.runs(training.id) if training else []
+    if not runs or training is None:
+        return None
+    last = training.spec["arms"][-1]["name"]
+    mine = [run for run in runs if run.arm == last] or runs
+    return inspect_record(min(mine, key=lambda run: run.seed).record)
+
+
+def _sheets(project: Project, erasure: Job | None) -> Iterator[report.Sheet]:
+    if erasure is None:
+        return
+    path = sheet_path(project.file.db, erasure.id)
+    if path is None:
+        return
+    measured = []
+    for model in project.erasures(erasure.id):
+        for name, left in _left_over(model.record):
+            measured.append(f"{name}: {100 * left:.0f} % of its effect is left")
+    yield report.Sheet(
+        "Erasure check: before (left) and after (right)",
+        "; ".join(measured),
+        project.file.objects.path(str(path)),
+    )
+
+
+def _left_over(record: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """(concept, share of its effect that is left) as far as the erasure recorded it."""
+    for row in (record.get("check") or {}).get("prompts", ()):
+        if row["role"] == "concept":
+            yield row["prompt"], float(row["left"])
+
+
+def _licence(chain: dict[str, Job]) -> str:
+    """What is known of the base model's licence."""
+    for kind in ("generate", "invert", "erase"):
+        model = chain[kind].spec.get("model", {}) if kind in chain else {}
+        if model.get("kind") == "bundled":
+            return "Base model: the one bundled with this program (Apache-2.0, see its model card)."
+        if model:
+            place = f"{model.get('location', '')} {model.get('revision', '')}".strip()
+            return f"Base model: {place}. Its licence is that of its publisher; see its model card."
+    return ""
 
 
 def _chain(project: Project, comparison: int | None) -> dict[str, Job]:
@@ -126,6 +208,8 @@ def _real_counts(project: Project) -> tuple[report.ClassCounts, ...]:
     counts: dict[str, dict[str, int]] = {label.name: {} for label in project.labels()}
     for image in project.images():
         part = str(image.part or Part.UNUSED)
+        if not image.label:
+            continue  # pictures without a class are in no part
         counts[image.label][part] = counts[image.label].get(part, 0) + 1
     return tuple(report.ClassCounts(label, parts) for label, parts in counts.items())
 

@@ -19,7 +19,7 @@ from dafusion_core.api.experiments import (
     resume_experiment,
     table_rows,
 )
-from dafusion_core.api.preflight import find_doubts
+from dafusion_core.api.preflight import check_classes, find_doubts
 from dafusion_core.api.presets import ARMS, PRESETS, make_experiment, named_arm
 from dafusion_core.cli.options import (
     Numbers,
@@ -168,6 +168,7 @@ def plan(
     given = {key: value for key, value in options.items() if value is not None}
     settings = replace(settings, erase=not no_erasure, **given)
     with opened(out, project_path) as project:
+        check_classes(project.file)
         labels = [label.name for label in project.labels()]
         spec = make_experiment(
             preset, labels, settings, name=name, shots=shots or (), seeds=seeds or ()

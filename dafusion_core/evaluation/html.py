@@ -57,6 +57,8 @@ table.pictures img { display: block; max-width: 5.5rem; max-height: 5.5rem; bord
 table.pictures .gap { width: 5.5rem; vertical-align: top; padding: .6rem;
   font-size: .75rem; color: var(--soft); background: var(--band); border-radius: 3px;
   overflow-wrap: anywhere; }
+img.drawing { max-width: 100%; background: #ffffff; border-radius: 4px; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 details { margin: .4rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 code { font-size: .85em; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; max-width: 46rem; height: auto; margin: 1rem 0; }

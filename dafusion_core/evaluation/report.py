@@ -10,13 +10,16 @@ import base64
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from dafusion_core.domain.errors import BadImage, UserError, translate_os_error
 from dafusion_core.domain.records import Curation, ImportProblem, Part
+from dafusion_core.evaluation.few_shot import ExperimentTable, shots_text
+from dafusion_core.evaluation.figures import Curves, all_figures, are_available, to_bytes
 from dafusion_core.evaluation.html import (
     TONES,
     Cell,
@@ -28,6 +31,8 @@ from dafusion_core.evaluation.html import (
     section,
     table,
 )
+from dafusion_core.evaluation.inspection import Inspection
+from dafusion_core.evaluation.metrics import class_figures
 from dafusion_core.evaluation.verdict import Verdict, paper_text, percent, points
 
 __all__ = [
@@ -36,6 +41,7 @@ __all__ = [
     "ExampleImage",
     "ReportData",
     "SettingsBlock",
+    "Sheet",
     "SyntheticCounts",
     "Thumbnailer",
     "render_report",
@@ -46,6 +52,7 @@ __all__ = [
 Thumbnailer = Callable[[Path, int], Image.Image]
 
 _PICTURE_PIXELS = 224  # twice the size shown, for screens with fine pixels
+_SHEET_PIXELS = 1200
 _MOST_PROBLEMS = 200
 _MOST_CONFUSION = 24  # classes; wider matrices do not fit on a page
 
@@ -90,6 +97,15 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Sheet:
+    """A picture of many pictures, such as prompts before and after an erasure."""
+
+    title: str
+    text: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsBlock:
     """A titled list of (name, value), for example the spec of one job."""
 
@@ -101,8 +117,10 @@ class SettingsBlock:
 class ReportData:
     """Everything the report shows. Empty parts are left out of the page.
 
-    `method`: sentences (see `describe_method`); `hashes`: (what, SHA-256 or other identity);
-    `versions`: (program or package, version); `created_at`: a date for people.
+    `losses`, `accuracies`: curves of the trainings; `inspection`: the run that is looked at more
+    closely; `licence`: of the base model. `method`: sentences (see `describe_method`); `hashes`:
+    (what, SHA-256 or other identity); `versions`: (program or package, version); `created_at`: a
+    date for people.
     """
 
     project: str
@@ -117,6 +135,12 @@ class ReportData:
     versions: tuple[tuple[str, str], ...] = ()
     problems: tuple[ImportProblem, ...] = ()
     notes: tuple[str, ...] = ()
+    experiments: tuple[ExperimentTable, ...] = ()
+    losses: Curves = field(default_factory=dict)
+    accuracies: Curves = field(default_factory=dict)
+    inspection: Inspection | None = None
+    sheets: tuple[Sheet, ...] = ()
+    licence: str = ""
 
 
 def write_report(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> Path:
@@ -142,7 +166,8 @@ def write_report(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> 
 
 def render_report(data: ReportData, thumbnail: Thumbnailer) -> str:
     """The report as the text of an HTML page."""
-    parts = [*_findings(data), *_method(data), *_accuracies(data), *_counts(data)]
+    parts = [*_findings(data), *_experiments(data), *_method(data), *_accuracies(data)]
+    parts += [*_figures(data), *_counts(data), *_sheets(data.sheets, thumbnail)]
     parts += [*_examples(data.examples, thumbnail), *_details(data), *_problems(data.problems)]
     lead = f"Report of {data.created_at}" if data.created_at else ""
     return page(data.project, lead, parts)
@@ -161,6 +186,56 @@ def _findings(data: ReportData) -> Iterator[str]:
     body.append(draw_differences(verdict))
     body += [paragraph(note, "note") for note in (*verdict.notes, *data.notes)]
     yield section("Did it help?", *body)
+
+
+def _experiments(data: ReportData) -> Iterator[str]:
+    for found in data.experiments:
+        rows: list[list[Cell]] = []
+        for cell in found.cells:
+            verdicts = {one.name: one for one in cell.verdict.arms} if cell.verdict else {}
+            for point in cell.points:
+                one = verdicts.get(point.arm)
+                span = "–"
+                if one is not None and one.low is not None:
+                    span = f"{points(one.low)} to {points(one.high)}"
+                rows.append(
+                    [
+                        f"{shots_text(cell.shots)}: {point.arm}",
+                        f"{len(point.accuracies)}",
+                        percent(point.mean),
+                        points(one.difference) if one else "–",
+                        span,
+                        one.finding if one else "",
+                    ]
+                )
+        yield section(
+            f"Experiment: {found.experiment}",
+            *(paragraph(sentence) for sentence in found.sentences),
+            table(["Shots and arm", "seeds", "mean", "difference", "interval", "finding"], rows),
+            paragraph(f"{found.finished} of {found.planned} trainings are done.", "note"),
+        )
+
+
+def _figures(data: ReportData) -> Iterator[str]:
+    """Drawings beyond the differences, which are at the top of the page."""
+    if not are_available():
+        return
+    drawn = []
+    found = all_figures(None, data.experiments, data.losses, data.accuracies, data.inspection)
+    for _, title, figure in found:
+        image = base64.b64encode(to_bytes(figure, "svg")).decode()
+        drawn.append(
+            f'<h3>{escape(title)}</h3><img class="drawing" alt="{escape(title)}" '
+            f'src="data:image/svg+xml;base64,{image}">'
+        )
+    if drawn:
+        yield section("Figures", *drawn)
+
+
+def _sheets(sheets: Sequence[Sheet], thumbnail: Thumbnailer) -> Iterator[str]:
+    for sheet in sheets:
+        picture = _picture(sheet.path, sheet.title, thumbnail, pixels=_SHEET_PIXELS)
+        yield section(sheet.title, paragraph(sheet.text, "under-title"), picture)
 
 
 def _method(data: ReportData) -> Iterator[str]:
@@ -223,8 +298,22 @@ def _accuracies(data: ReportData) -> Iterator[str]:
         "Accuracy by class",
         paragraph("Mean over seeds; in brackets the difference in points.", "under-title"),
         table(["Class", "test images", *names], by_class),
+        *_per_class_figures(verdict),
         *_confusions(verdict),
     )
+
+
+def _per_class_figures(verdict: Verdict) -> Iterator[str]:
+    for scores in verdict.scores:
+        rows: list[list[Cell]] = [
+            [label, percent(one.precision), percent(one.recall), percent(one.f1)]
+            for label, one in zip(
+                verdict.labels, class_figures(np.asarray(scores.confusion, np.int64)), strict=True
+            )
+        ]
+        grid = table(["Class", "precision", "recall", "F1"], rows)
+        title = f"Precision, recall and F1 of “{scores.name}” (all seeds together)"
+        yield f"<details><summary>{escape(title)}</summary>{grid}</details>"
 
 
 def _confusions(verdict: Verdict) -> Iterator[str]:
@@ -329,9 +418,15 @@ def _examples(examples: Sequence[Example], thumbnail: Thumbnailer) -> Iterator[s
     )
 
 
-def _picture(path: Path, text: str, thumbnail: Thumbnailer, is_rejected: bool = False) -> str:
+def _picture(
+    path: Path,
+    text: str,
+    thumbnail: Thumbnailer,
+    is_rejected: bool = False,
+    pixels: int = _PICTURE_PIXELS,
+) -> str:
     try:
-        image = thumbnail(path, _PICTURE_PIXELS)
+        image = thumbnail(path, pixels)
     except (BadImage, OSError):
         return f'<span class="gap">{escape(path.name)} cannot be read</span>'
     buffer = io.BytesIO()
@@ -345,6 +440,8 @@ def _picture(path: Path, text: str, thumbnail: Thumbnailer, is_rejected: bool = 
 
 
 def _details(data: ReportData) -> Iterator[str]:
+    if data.licence:
+        yield section("Base model", paragraph(data.licence))
     blocks = []
     for block in data.settings:
         rows: list[list[Cell]] = [[name, value] for name, value in block.rows]
