@@ -10,7 +10,8 @@ import click
 
 import dafusion_core.api as df
 from dafusion_core.api import ChainOptions, Project
-from dafusion_core.cli.images import count_parts, group_images, import_with_progress
+from dafusion_core.cli.dividing import count_parts
+from dafusion_core.cli.images import group_images, import_with_progress
 from dafusion_core.cli.options import Numbers, device_option, model_option, verb
 from dafusion_core.cli.output import EXIT_INTERRUPTED, EXIT_OK, Output, plural
 from dafusion_core.cli.running import quoted, run_queue

@@ -1,8 +1,7 @@
-"""Verbs for the pictures: new, import, split, curate."""
+"""Verbs for the pictures: new, import, curate."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +17,12 @@ from dafusion_core.cli.output import EXIT_INTERRUPTED, EXIT_OK, Output, plural
 from dafusion_core.cli.running import quoted, stop_on_signals
 from dafusion_core.cli.session import opened
 from dafusion_core.datasets.importing import ImportReport
+from dafusion_core.datasets.plan import ImportPlan
+from dafusion_core.datasets.sources import FORMS
+from dafusion_core.datasets.sources.table import ROLES
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.records import Curation, ImportProblem, Part
+from dafusion_core.domain.records import Curation, ImportProblem
 
 SHOWN_PROBLEMS = 20
 
@@ -57,23 +59,55 @@ def new(out: Output, path: Path, name: str | None) -> int:
     help="Pictures whose paths match this regular expression with the same text (of its first "
     "group, if it has one) belong together and will never be divided by a split.",
 )
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["auto", *FORMS]),
+    default="auto",
+    help="What FOLDER is; found out by itself otherwise.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A choice of the importer, such as configuration=crop, keep=all or path=COLUMN.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be imported, and what not.")
 @verb
 def import_(
-    out: Output, project_path: Path | None, folder: Path, reference: bool, group_by: str | None
+    out: Output,
+    project_path: Path | None,
+    folder: Path,
+    reference: bool,
+    group_by: str | None,
+    form: str,
+    options: tuple[str, ...],
+    dry_run: bool,
 ) -> int:
-    """Add the pictures of FOLDER, which has one folder per class.
+    """Add the pictures of FOLDER, which has one folder per class, or is a data set of another kind.
 
     JPEG, PNG, TIFF, BMP and WebP are read, in nested folders too. Files that cannot be used are
     listed with their reason. Importing again adds only what is new, so an import that was
     stopped goes on where it was.
 
+    Also read: CSV and TSV lists, PASCAL VOC, COCO, leafy spurge, Caltech101, Flowers102, Hugging
+    Face image folders and parquet files, labelme, FiftyOne, and exports of this program. FOLDER
+    may be a file where the data set is one.
+
     \b
     Examples:
       dafusion import photos/ --project weeds.dafusion
       dafusion import photos/ --group-by '/(plant\\d+)_'
+      dafusion import list.csv --option path=file --option label=species --dry-run
+      dafusion import coco/annotations/instances_val2017.json
     """
-    with opened(out, project_path) as project:
-        report = import_with_progress(out, project, folder, is_reference=reference)
+    settings = _read_options(options)
+    with opened(out, project_path, to_write=not dry_run) as project:
+        plan = project.plan_import(folder, form, **settings)
+        if dry_run:
+            return _tell_plan(out, plan)
+        report = import_with_progress(out, project, plan, is_reference=reference)
         if group_by and not report["was_stopped"]:
             report["groups"] = group_images(project, group_by)
             out.say(f"{plural(report['groups'], 'group')} will stay whole in every split.")
@@ -85,8 +119,51 @@ def import_(
     return EXIT_OK
 
 
+def _read_options(words: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE as keyword arguments; those named like a role of a table say which column."""
+    settings: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"“{word}” is not of the form KEY=VALUE.")
+        if key in ROLES:
+            settings.setdefault("columns", {})[key] = value
+        else:
+            settings[key] = {"yes": True, "no": False}.get(value, value)
+    return settings
+
+
+def _tell_plan(out: Output, plan: ImportPlan) -> int:
+    out.say(f"{FORMS.get(plan.form, plan.form)}: {plan.sentence}")
+    out.table(("class", "pictures"), ((k or "(none)", v) for k, v in plan.per_label.items()))
+    for text in plan.warnings:
+        out.note(text)
+    for problem in plan.problems[:SHOWN_PROBLEMS]:
+        word = "would be left out" if problem.is_refused else "note"
+        out.note(f"{word}: {problem.path}: {problem.reason}")
+    if len(plan.problems) > SHOWN_PROBLEMS:
+        out.note(f"… and {len(plan.problems) - SHOWN_PROBLEMS:,} more (all with --json).")
+    out.result(
+        {
+            "form": plan.form,
+            "pictures": len(plan.entries),
+            "per_class": plan.per_label,
+            "per_part": plan.per_part,
+            "problems": plan.problems,
+            "warnings": plan.warnings,
+            "synthetic": len(plan.synthetics),
+        }
+    )
+    return EXIT_OK
+
+
 def import_with_progress(
-    out: Output, project: Project, folder: Path, *, is_reference: bool, is_ours: bool = False
+    out: Output,
+    project: Project,
+    source: Path | ImportPlan,
+    *,
+    is_reference: bool,
+    is_ours: bool = False,
 ) -> dict[str, Any]:
     """Import and tell about it; the report as JSON values.
 
@@ -107,8 +184,9 @@ def import_with_progress(
             bar.total = total
             bar.update(done - bar.n)
 
-        report = project.import_folder(
-            folder,
+        plan = source if isinstance(source, ImportPlan) else project.plan_import(source)
+        report = project.import_data(
+            plan,
             mode="reference" if is_reference else "copy",
             on_progress=show,
             should_stop=lambda: is_stopping,
@@ -148,73 +226,10 @@ def group_images(project: Project, pattern: str) -> int:
     Raises UserError when the pattern is not a regular expression or matches nothing.
     """
     try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise UserError(
-            f"“{pattern}” is not a regular expression: {error}.", "The pictures were imported."
-        ) from None
-    members: dict[str, list[int]] = {}
-    for image in project.images():
-        match = expression.search(image.original_path)
-        if match is not None:
-            name = (match[1] if expression.groups else match[0]) or match[0]
-            members.setdefault(name, []).append(image.id)
-    if not members:
-        raise UserError(
-            f"“{pattern}” matches the path of no picture, so no group was made.",
-            "The pictures were imported. Try the pattern on a path such as "
-            f"{project.images()[0].original_path if project.image_count() else 'a/b.jpg'}.",
-        )
-    for name, ids in members.items():
-        project.set_group(ids, name)
-    return len(members)
-
-
-@click.command()
-@project_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Which division of many.")
-@click.option("--test", type=float, default=0.5, show_default=True, help="Share to test on.")
-@click.option("--validation", type=float, default=0.0, show_default=True, help="Share to tune on.")
-@click.option("--shots", type=int, help="Train on at most this many pictures per class.")
-@verb
-def split(
-    out: Output,
-    project_path: Path | None,
-    seed: int,
-    test: float,
-    validation: float,
-    shots: int | None,
-) -> int:
-    """Divide the pictures into those to train on and those to test on, class by class.
-
-    Groups stay whole. The new split becomes the current one; jobs keep the split that they were
-    made with. Synthetic images are only ever made from training pictures.
-
-    \b
-    Examples:
-      dafusion split --project weeds.dafusion
-      dafusion split --shots 8 --seed 1
-    """
-    with opened(out, project_path) as project:
-        made = project.make_split(seed=seed, test=test, validation=validation, shots=shots)
-        per_class = count_parts(project)
-        out.say(f"{made.name} (seed {seed}):")
-        parts = [part.value for part in Part if any(row.get(part.value) for row in per_class)]
-        rows = [[row["class"], *(row.get(part, 0) for part in parts)] for row in per_class]
-        out.table(("class", *parts), rows)
-        out.result({"split": made, "per_class": per_class})
-    return EXIT_OK
-
-
-def count_parts(project: Project) -> list[dict[str, Any]]:
-    """Pictures per class and part of the current split."""
-    rows: dict[str, dict[str, Any]] = {
-        label.name: {"class": label.name} for label in project.labels()
-    }
-    for image in project.images():
-        part = (image.part or Part.UNUSED).value
-        rows[image.label][part] = rows[image.label].get(part, 0) + 1
-    return list(rows.values())
+        project.group_by("pattern", pattern)
+    except UserError as error:
+        raise UserError(error.text, f"The pictures were imported. {error.hint}") from None
+    return len(project.groups())
 
 
 @click.group(invoke_without_command=True)
