@@ -88,7 +88,7 @@ def find_doubts(file: ProjectFile) -> list[str]:
 def _counts(db: Database, split_id: int) -> dict[str, Counter[Part]]:
     found = {label.name: Counter[Part]() for label in all_labels(db)}
     for image in find_images(db, split_id=split_id):
-        if image.part is not None:
+        if image.part is not None and image.label in found:
             found[image.label][image.part] += 1
     return found
 
