@@ -132,6 +132,9 @@ ACTIONS = (
     ActionSpec("info", "Curate", "&Info", ("I",), "Where the picture comes from.", _looks),
     ActionSpec("everything", "Run", "Do everything", ("Ctrl+Return", "Ctrl+Enter"),
                "Divide the images, erase, learn, generate, train and compare.", _has_next),
+    ActionSpec("health", "Run", "C&heck pictures…", (),
+               "Copies across the split, torn groups, blur, missing files, doubtful classes.",
+               lambda s: s.has_project and s.has_images and not s.is_importing),
     ActionSpec("split", "Run", "&Divide images…", (),
                "Make a new split into training and test images.", _has_images),
     ActionSpec("concepts", "Run", "Erase and &learn", (),
@@ -170,7 +173,7 @@ BOUND_BY_PAGES = (
     "keep", "reject", "undecide", "next_undecided", "previous_undecided", "next_picture",
     "previous_picture", "rate_0", "rate_1", "rate_2", "rate_3", "rate_4", "rate_5", "view_grid",
     "view_list", "view_rates", "loupe", "compare", "info", "concepts", "generate", "train",
-    "everything", "undo", "redo",
+    "health", "everything", "undo", "redo",
 )  # fmt: skip
 
 #: Keys that are not actions, for the overlay.

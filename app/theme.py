@@ -210,7 +210,7 @@ def style_sheet(c: Colors) -> str:
         background: {c.surface}; border: 1px solid {c.control}; }}
     QSlider::handle:horizontal:hover, QSlider:focus::handle:horizontal {{
         border: 2px solid {c.accent}; }}
-    QSlider {{ min-height: 20px; }}
+    QSlider {{ min-height: 20px; outline: none; }}
     QToolButton {{ color: {c.text}; border: 1px solid transparent; border-radius: 5px;
         padding: 3px 6px; }}
     QToolButton:hover {{ background: {c.raised}; }}

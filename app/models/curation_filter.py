@@ -19,14 +19,33 @@ class Sort(StrEnum):
     RATING = "rating"
     STATE = "state"
     NEWEST = "newest"
+    COPY = "copy"
+    DOUBT = "doubt"
+    BLUR = "blur"
 
 
+class Mark(StrEnum):
+    """What a check noticed about a picture."""
+
+    OTHER_CLASS = "other class"
+    OTHER_PHOTO = "other photo"
+    BLANK = "blank"
+
+
+MARK_NAMES = {
+    Mark.OTHER_CLASS: "Looks like another class",
+    Mark.OTHER_PHOTO: "Closer to another photo than to its own",
+    Mark.BLANK: "Hardly anything to see",
+}
 SORT_NAMES = {
     Sort.PHOTO: "By photo",
     Sort.T0: "By t0, closest first",
     Sort.RATING: "By stars, most first",
     Sort.STATE: "By decision, undecided first",
     Sort.NEWEST: "Newest first",
+    Sort.COPY: "Closest copies of their photo first",
+    Sort.DOUBT: "Least like their class first",
+    Sort.BLUR: "Most blurred first",
 }
 _STATE_ORDER = {Curation.UNDECIDED: 0, Curation.KEPT: 1, Curation.REJECTED: 2, None: 3}
 
@@ -39,6 +58,8 @@ class Filterable(Protocol):
     synthetic_id: int | None
     curation: Curation | None
     rating: int
+    marks: frozenset[Mark]
+    scores: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +70,18 @@ class CurationFilter:
     t0s: frozenset[float] = frozenset()
     states: frozenset[Curation] = frozenset()
     min_rating: int = 0
+    marks: frozenset[Mark] = frozenset()
     sort: Sort = Sort.PHOTO
 
     @property
     def narrows_cells(self) -> bool:
         """Whether single pictures are chosen, and not whole classes or columns."""
-        return bool(self.states) or self.min_rating > 0
+        return bool(self.states or self.marks) or self.min_rating > 0
 
     @property
     def is_everything(self) -> bool:
         """Whether nothing is left out."""
-        return not (self.concepts or self.t0s or self.states or self.min_rating)
+        return not (self.concepts or self.t0s or self.states or self.marks or self.min_rating)
 
     def accepts_t0(self, t0: float) -> bool:
         """Whether the column of a t0 is shown."""
@@ -72,6 +94,7 @@ class CurationFilter:
             and (not self.t0s or cell.t0 in self.t0s)
             and (not self.states or (cell.curation or Curation.UNDECIDED) in self.states)
             and cell.rating >= self.min_rating
+            and (not self.marks or bool(self.marks & cell.marks))
         )
 
     def sort_key(self) -> Callable[[Filterable], Any] | None:
@@ -83,6 +106,9 @@ class CurationFilter:
             Sort.RATING: lambda cell: -cell.rating,
             Sort.STATE: lambda cell: _STATE_ORDER[cell.curation],
             Sort.NEWEST: lambda cell: -(cell.synthetic_id or 0),
+            Sort.COPY: lambda cell: cell.scores[0],
+            Sort.DOUBT: lambda cell: cell.scores[1],
+            Sort.BLUR: lambda cell: cell.scores[2],
         }[self.sort]
 
     def toggled(self, kind: str, value: Any) -> Self:
@@ -96,6 +122,7 @@ class CurationFilter:
             "t0s": sorted(self.t0s),
             "states": sorted(self.states),
             "min_rating": self.min_rating,
+            "marks": sorted(self.marks),
             "sort": self.sort.value,
         }
 
@@ -110,6 +137,7 @@ class CurationFilter:
             frozenset(float(t0) for t0 in value.get("t0s", ())),
             frozenset(state for state in Curation if state.value in states),
             int(value.get("min_rating", 0)),
+            frozenset(mark for mark in Mark if mark.value in value.get("marks", ())),
             Sort(sort) if sort in set(Sort) else Sort.PHOTO,
         )
 
@@ -120,5 +148,6 @@ class CurationFilter:
             " or ".join(f"t0 {t0:g}" for t0 in sorted(self.t0s)),
             " or ".join(CURATION_NAMES[state] for state in Curation if state in self.states),
             f"{self.min_rating} stars or more" if self.min_rating else "",
+            " or ".join(MARK_NAMES[mark].lower() for mark in Mark if mark in self.marks),
         ]
         return ", ".join(part for part in parts if part) or "everything"

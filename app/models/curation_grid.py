@@ -15,6 +15,7 @@ from app.models.curation_layout import (
     Cell,
     GridRow,
     lay_out,
+    take_check,
     without_collecting,
 )
 from app.models.roles import (
@@ -76,8 +77,17 @@ class CurationGridModel(QAbstractTableModel):
         self.tally = Tally()
         self.tally.start(self._by_unit.values())
         self.pictures.replace(self._by_id)
+        self.take_checks()
         self._choose_rows()
         self.endResetModel()
+
+    def take_checks(self) -> int:
+        """Read what was measured on the pictures; returns how many were."""
+        found = self.project.checks(list(self._by_id)) if self._by_id else {}
+        for synthetic_id, check in found.items():
+            cell = self._by_id[synthetic_id]
+            take_check(cell, check, self._names.get(cell.concept_id, ""))
+        return len(found)
 
     def set_filter(self, wanted: CurationFilter) -> None:
         """Show the rows that have something the filter wants; t0 columns are the view's part."""

@@ -8,13 +8,41 @@ The layout comes from the plan, not from what has arrived, so nothing moves whil
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from app.models.curation_filter import Mark
 from dafusion_core.domain.records import Curation, GridCell, UnitState
+from dafusion_core.storage.checks import SyntheticCheck
 
 FIRST_T0_COLUMN = 1
+NO_MARKS: frozenset[Mark] = frozenset()
+NO_SCORES = (math.inf, math.inf, math.inf)  # unmeasured pictures come last
+
+
+def take_check(cell: Cell, check: SyntheticCheck, class_name: str) -> None:
+    """Note what was measured: marks, and distance to its photo, agreement, sharpness."""
+    marks = set()
+    if check.predicted is not None and check.predicted != class_name:
+        marks.add(Mark.OTHER_CLASS)
+    own, nearest = check.source_distance, check.train_distance
+    if (
+        own is not None
+        and nearest is not None
+        and check.train_image_id != cell.source_id
+        and nearest < own
+    ):
+        marks.add(Mark.OTHER_PHOTO)
+    if check.is_blank:
+        marks.add(Mark.BLANK)
+    cell.marks = frozenset(marks) if marks else NO_MARKS
+    cell.scores = (
+        math.inf if own is None else own,
+        math.inf if check.agreement is None else check.agreement,
+        check.sharpness,
+    )
 
 
 @contextmanager
@@ -47,6 +75,8 @@ class Cell:
     rating: int = 0
     row: int = -1
     column: int = 0
+    marks: frozenset[Mark] = NO_MARKS
+    scores: tuple[float, float, float] = NO_SCORES
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ class JobView:
     detail: str
     is_stopping: bool
     is_blocked: bool
+    can_be_first: bool = False
 
     @property
     def can_cancel(self) -> bool:
@@ -126,7 +127,20 @@ class JobTableModel(QAbstractTableModel):
             detail,
             is_stopping,
             job.id in self._blocked,
+            self._can_be_first(job),
         )
+
+    def _can_be_first(self, job: Job) -> bool:
+        """Whether others wait before it that it does not need itself."""
+        before = {
+            other.id
+            for other in self._jobs
+            if other.state is JobState.QUEUED
+            and not other.is_held
+            and (-other.priority, other.id) < (-job.priority, job.id)
+        }
+        unfinished = {other.id for other in self._jobs if other.state is not JobState.SUCCEEDED}
+        return bool(before) and not unfinished & set(job.needs)
 
     def rowCount(self, parent: Index | None = None) -> int:
         """Number of jobs."""

@@ -26,7 +26,7 @@ class CurvePanel(QWidget):
         self.log.setToolTip("Logarithmic values: small differences late in a run become visible.")
         self.smooth = QSlider(Qt.Orientation.Horizontal)
         self.smooth.setRange(0, 95)
-        self.smooth.setFixedWidth(90)
+        self.smooth.setFixedWidth(70)
         self.smooth.setAccessibleName("Smoothing")
         self.smooth.setToolTip("Smooths the lines; the measured values stay visible, faintly.")
         guard_wheel(self.choice, self.smooth)

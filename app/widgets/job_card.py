@@ -29,7 +29,7 @@ class JobCard(QFrame):
     """Follows the job's row: every button is there because of its state, never of a click.
 
     Signals:
-        asked(str, int): "cancel", "pause", "resume" or "retry", and the job's id.
+        asked(str, int): "cancel", "pause", "resume", "retry" or "first", and the job's id.
     """
 
     asked = Signal(str, int)
@@ -53,6 +53,7 @@ class JobCard(QFrame):
             for name, text, tip in (
                 ("resume", "Resume", "Go on with what is not done yet."),
                 ("retry", "Retry", "Run again what is not done; finished pieces are kept."),
+                ("first", "Do first", "Take this job before the others that wait."),
                 ("pause", "Pause", "Free the device; finished pieces are kept."),
                 ("cancel", "Cancel", "End this job; finished pieces are kept."),
             )
@@ -95,6 +96,7 @@ class JobCard(QFrame):
         wanted = {
             "resume": view.can_resume,
             "retry": view.can_retry,
+            "first": job.state is JobState.QUEUED and not job.is_held and view.can_be_first,
             "pause": view.can_pause and job.state is JobState.RUNNING,
             "cancel": view.can_cancel,
         }

@@ -10,6 +10,7 @@ from app.session import Session
 from app.widgets.job_card import JobCard
 from app.widgets.parts import button, heading, label, row
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import JobState
 from dafusion_core.jobs.events import JobProgress, JobStarted
 from dafusion_core.jobs.queue import has_work
 
@@ -110,12 +111,19 @@ class JobsPanel(QFrame):
                 card.show_view(view, is_writable=not self.session.is_read_only)
 
     @Slot(str, int)
+    def _put_first(self, job_id: int) -> None:
+        project = self.session.project
+        waiting = [job.priority for job in project.jobs([JobState.QUEUED])]
+        self.session.do(lambda: project.set_priority(job_id, max(waiting, default=0) + 1))
+
     def ask(self, what: str, job_id: int) -> None:
         """Do what a card's button says."""
         if what in ("cancel", "pause"):
             self.model.note_stopping(job_id)  # the answer to a click must not wait for a worker
         if what == "cancel":
             self.session.cancel(job_id)
+        elif what == "first":
+            self._put_first(job_id)
         elif what == "pause":
             self.session.pause(job_id)
         else:

@@ -99,8 +99,8 @@ def test_filters_survive_as_views(page: CuratePage, project: Project) -> None:
         frozenset(list(page.model.names)[:1]),
         frozenset({0.5}),
         frozenset({Curation.KEPT}),
-        3,
-        Sort.RATING,
+        min_rating=3,
+        sort=Sort.RATING,
     )
     page.filters.set_filter(wanted)
     page.filters.save_as("best")

@@ -11,7 +11,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
 
-from app.models.curation_filter import SORT_NAMES, CurationFilter, Sort
+from app.models.curation_filter import MARK_NAMES, SORT_NAMES, CurationFilter, Mark, Sort
 from app.text import CURATION_NAMES, t0_words
 from app.widgets.parts import button
 from dafusion_core.api.project import Project
@@ -37,9 +37,11 @@ class FilterBar(QWidget):
 
     Signals:
         changed(CurationFilter): something else is wanted.
+        check_wanted(): measure the pictures.
     """
 
     changed = Signal(object)
+    check_wanted = Signal()
 
     def __init__(self, project: Project, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,6 +58,7 @@ class FilterBar(QWidget):
             ("t0s", "Show only some distances from the photo."),
             ("states", "Show only what is kept, rejected or undecided."),
             ("stars", "Show only what has that many stars or more."),
+            ("marks", "Show only what a check noticed, or have the pictures checked."),
             ("sort", "The order of the list. The grid always goes by photo."),
             ("views", "Filters under a name."),
         ):
@@ -93,9 +96,16 @@ class FilterBar(QWidget):
             "concepts": [self._names.get(i, "?") for i in wanted.concepts],
             "t0s": [f"t0 {t0:g}" for t0 in sorted(wanted.t0s)],
             "states": [CURATION_NAMES[s].capitalize() for s in Curation if s in wanted.states],
+            "marks": [MARK_NAMES[m] for m in Mark if m in wanted.marks],
         }
-        every = {"concepts": "All classes", "t0s": "All t0", "states": "Any decision"}
-        many = {"concepts": "{} classes", "t0s": "{} t0", "states": "{} decisions"}
+        every = {
+            "concepts": "All classes", "t0s": "All t0", "states": "Any decision",
+            "marks": "Checks",
+        }  # fmt: skip
+        many = {
+            "concepts": "{} classes", "t0s": "{} t0", "states": "{} decisions",
+            "marks": "{} checks",
+        }  # fmt: skip
         for kind, values in one.items():
             text = every[kind] if not values else values[0]
             if len(values) > 1:
@@ -139,12 +149,19 @@ class FilterBar(QWidget):
                 "concepts": [(name, i) for i, name in self._names.items()],
                 "t0s": [(f"t0 {t0:g}, {t0_words(t0)}", t0) for t0 in self._t0s],
                 "states": [(CURATION_NAMES[s].capitalize(), s) for s in Curation],
+                "marks": [(MARK_NAMES[m], m) for m in Mark],
             }
             for text, value in offered[kind]:
                 action = menu.addAction(text)
                 action.setCheckable(True)
                 action.setChecked(value in getattr(self.filter, kind))
                 action.triggered.connect(partial(self._toggle, kind, value))
+            if kind == "marks":
+                menu.addSeparator()
+                measure = menu.addAction("Check all pictures of this generation")
+                measure.setToolTip("Distances to photos, what a classifier says, sharpness.")
+                measure.setEnabled(not self._project.is_read_only)
+                measure.triggered.connect(lambda _=False: self.check_wanted.emit())
 
     def _fill_choice(
         self,

@@ -13,6 +13,7 @@ from app.widgets.parts import button, heading, label, row
 from dafusion_core.api.project import Project
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import Lineage
+from dafusion_core.storage.checks import SyntheticCheck
 
 WIDTH = 250
 
@@ -56,6 +57,8 @@ class InfoPanel(QFrame):
         if synthetic_id is not None:
             try:
                 lines = lineage_lines(self._project.lineage(synthetic_id))
+                check = self._project.checks([synthetic_id]).get(synthetic_id)
+                lines[4:4] = check_lines(check) if check else []
             except DaFusionError as error:
                 lines = [("", error.text)]
         self.lines = lines
@@ -119,4 +122,20 @@ def lineage_lines(found: Lineage) -> list[tuple[str, str]]:
         ("File", image.path),
         ("SHA-256", image.sha256[:16]),
     ]
+    return lines
+
+
+def check_lines(check: SyntheticCheck) -> list[tuple[str, str]]:
+    """What was measured, in words."""
+    lines = []
+    if check.source_distance is not None:
+        lines.append(("From its photo", f"{check.source_distance:.3f}"))
+    if check.train_distance is not None:
+        lines.append(
+            ("Nearest photo", f"{check.train_distance:.3f} (image {check.train_image_id})")
+        )
+    if check.agreement is not None:
+        said = f", says {check.predicted}" if check.predicted else ""
+        lines.append(("Classifier", f"{check.agreement:.0%}{said}".replace("%", " %")))
+    lines.append(("Sharpness", f"{check.sharpness:.0f}" + (", blank" if check.is_blank else "")))
     return lines

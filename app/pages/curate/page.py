@@ -37,12 +37,9 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Curation, Job
 from dafusion_core.settings import Settings, get_bool
 
+DECISION_ORDER = (Curation.KEPT, Curation.REJECTED, Curation.UNDECIDED)
 VIEWS = ("grid", "list", "rates")
-DECISIONS = {
-    "keep": Curation.KEPT,
-    "reject": Curation.REJECTED,
-    "undecide": Curation.UNDECIDED,
-}
+DECISIONS = dict(zip(("keep", "reject", "undecide"), DECISION_ORDER, strict=True))
 
 
 class CuratePage(Page):
@@ -66,6 +63,7 @@ class CuratePage(Page):
         self.info = InfoPanel(self.project)
         self.filters = FilterBar(self.project)
         self.view_name = "grid"
+        self._checked = 0
         self._before_stage = "grid"
         self.views = QStackedWidget()
         for view in (self.grid, self.flat, self.rates, self.stage):
@@ -129,6 +127,7 @@ class CuratePage(Page):
     def _connect(self) -> None:
         self.job_box.currentIndexChanged.connect(lambda _=0: self._show_job(self.chosen_job()))
         self.filters.changed.connect(self.apply_filter)
+        self.filters.check_wanted.connect(self._check)
         self.switch.chosen.connect(self.show_view)
         self.modes.chosen.connect(lambda name: self.stage.choose(StageMode(name)))
         self.stage.mode_changed.connect(lambda: self.modes.select(self.stage.mode.value))
@@ -182,6 +181,8 @@ class CuratePage(Page):
                 self._pass_on(self.model.take_new(ids))
             if changes.curation:
                 self._pass_on(self.model.take_decisions(ids))
+            if changes.jobs:
+                self._look_at_checks()
         self.show_content(self.model.job_id is not None)
         self._refresh_counts()
         if self.isVisible() and self.view_name in ("grid", "list"):
@@ -211,6 +212,19 @@ class CuratePage(Page):
         self.job_box.setVisible(len(jobs) > 1)
         self.job_box.blockSignals(False)
         self._show_job(self.chosen_job())
+
+    def _check(self) -> None:
+        job_id, project = self.model.job_id, self.project
+        if job_id is not None:
+            self.session.run(lambda: project.check(job_id))
+
+    def _look_at_checks(self) -> None:
+        done = sum(job.done for job in self.project.jobs() if job.kind == "check")
+        if done != self._checked:
+            self._checked = done
+            self.model.take_checks()
+            if self.filters.filter.marks:
+                self.apply_filter(self.filters.filter)
 
     def chosen_job(self) -> int | None:
         """The generation that is looked at."""
@@ -352,7 +366,7 @@ class CuratePage(Page):
 
     def target_ids(self) -> list[int]:
         """What a key acts on."""
-        return self.rates.chosen_ids() if self.view_name == "rates" else self.pictures.chosen_ids()
+        return (self.rates if self.view_name == "rates" else self.pictures).chosen_ids()
 
     def decide(self, curation: Curation, ids: Sequence[int] | None = None) -> None:
         """Keep, reject or undecide the chosen pictures (or these), as one undoable step."""
@@ -360,11 +374,8 @@ class CuratePage(Page):
         if not chosen or self.session.is_read_only:
             return
         project = self.project
-        command = {
-            Curation.KEPT: project.keep,
-            Curation.REJECTED: project.reject,
-            Curation.UNDECIDED: project.undecide,
-        }[curation]
+        commands = (project.keep, project.reject, project.undecide)
+        command = commands[DECISION_ORDER.index(curation)]
         self.session.do(lambda: command(chosen))
         # A decision on a whole selection leaves the selection, to be seen and perhaps changed.
         # Where the filter lets the picture go, the neighbour comes to the focus by itself.

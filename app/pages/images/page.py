@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.actions import Actions
+from app.dialogs.health import HealthDialog
 from app.models.image_list import ImageListModel
 from app.pages.images.labelling import HINT, LabelGrid, Labelling
 from app.session import Session
@@ -38,6 +39,7 @@ class ImagesPage(Page):
         super().__init__(
             session, "Images", "The real pictures. Each folder you import is one class."
         )
+        self.buttons.addWidget(action_button(actions["health"]))
         self.buttons.addWidget(action_button(actions["split"]))
         self.buttons.addWidget(action_button(actions["import"]))
         self.model = ImageListModel(self.project, self)
@@ -64,7 +66,7 @@ class ImagesPage(Page):
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(side)
         splitter.addWidget(self.grid)
-        splitter.setSizes([280, 720])
+        splitter.setSizes([350, 650])
         splitter.setStretchFactor(1, 1)
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -82,6 +84,7 @@ class ImagesPage(Page):
             action_button(actions["import"], "primary"),
         )
         self._actions = actions
+        actions.bind("health", lambda: HealthDialog(session, self).open())
         zone = DropZone()
         zone_layout = QVBoxLayout(zone)
         zone_layout.addWidget(empty)
@@ -94,7 +97,7 @@ class ImagesPage(Page):
     def _make_table(self) -> PlainTable:
         table = PlainTable(["Class", "All", "Train", "Test", "Key"], (1, 2, 3, 4))
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setMinimumWidth(230)
+        table.setMinimumWidth(260)
         table.itemSelectionChanged.connect(self._show_class)
         table.setAccessibleName("Classes")
         return table

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QHBoxLayout,
+    QHeaderView,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -63,8 +64,10 @@ class MistakesView(QWidget):
         self.seed = QComboBox()
         self.seed.setAccessibleName("Repetition")
         guard_wheel(self.arm, self.seed)
-        self.table = PlainTable(["True class"])
+        self.table = PlainTable(["Class"])
         self.table.setAccessibleName("True class by predicted class")
+        self.table.verticalHeader().show()
+        self.table.verticalHeader().setSectionsClickable(False)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.model = ImageListModel(session.project, self)
@@ -75,7 +78,9 @@ class MistakesView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(row(self.arm, self.seed, None))
+        layout.addLayout(
+            row(self.arm, self.seed, None, label("Rows: true class · columns: taken for", "muted"))
+        )
         both = QHBoxLayout()
         both.setSpacing(12)
         both.addWidget(self.table, 3)
@@ -117,20 +122,28 @@ class MistakesView(QWidget):
         labels = list(runs[0].record["labels"]) if runs else []
         current = (self.table.currentRow(), self.table.currentColumn())
         self.table.blockSignals(True)
-        self.table.set_columns(["True class", *labels], range(1, len(labels) + 1))
+        self.table.set_columns(labels)
         self.table.setRowCount(len(labels))
+        self.table.setVerticalHeaderLabels(labels)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setTextElideMode(Qt.TextElideMode.ElideRight)
+        for number, name in enumerate(labels):
+            title = self.table.horizontalHeaderItem(number)
+            if title is not None:
+                title.setToolTip(f"Taken for {name}")
+                title.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
         counts = [[0] * len(labels) for _ in labels]
         for answer in self._answers:
             counts[answer.truth][answer.said] += 1
         for truth, name in enumerate(labels):
-            self.table.setItem(truth, 0, QTableWidgetItem(name))
             total = sum(counts[truth]) or 1
             for said, number in enumerate(counts[truth]):
                 item = QTableWidgetItem(f"{number:,}" if number else "·")
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                 item.setBackground(QBrush(_shade(number / total, is_right=truth == said)))
                 item.setToolTip(f"{name} taken for {labels[said]}: {number:,} of {total:,} answers")
-                self.table.setItem(truth, said + 1, item)
+                self.table.setItem(truth, said, item)
         self.table.blockSignals(False)
         if current[0] >= 0:
             self.table.setCurrentCell(*current)
@@ -139,9 +152,9 @@ class MistakesView(QWidget):
     def _show_pictures(self) -> None:
         truth, column = self.table.currentRow(), self.table.currentColumn()
         names = list(self._runs[0].record["labels"]) if self._runs else []
-        if truth >= 0 and column >= 1:
-            found = [a for a in self._answers if (a.truth, a.said) == (truth, column - 1)]
-            verb = "recognised" if truth == column - 1 else f"taken for {names[column - 1]}"
+        if truth >= 0 and column >= 0:
+            found = [a for a in self._answers if (a.truth, a.said) == (truth, column)]
+            verb = "recognised" if truth == column else f"taken for {names[column]}"
             text = f"{names[truth]}, {verb}"
         else:
             found = [a for a in self._answers if a.truth != a.said]

@@ -78,7 +78,7 @@ class TrainPage(Page):
         self.epochs.setRange(1, 1000)
         self.epochs.setValue(start.epochs)
         guard_wheel(self.alpha, self.seeds, self.epochs)
-        self.only_kept = QCheckBox("Only pictures that were kept")
+        self.only_kept = QCheckBox("Only kept pictures")
         self.only_kept.setToolTip("Otherwise everything that was not rejected trains.")
         fields = QWidget()
         fields.setLayout(
