@@ -189,6 +189,7 @@ def erase(
 )
 @spec_option(InversionSpec, "lora_rank", "Rank (lora).", type=int)
 @spec_option(InversionSpec, "lora_learning_rate", "AdamW's (lora).", type=float)
+@spec_option(InversionSpec, "precision", "Number type of the network.", type=words(Precision))
 @spec_option(InversionSpec, "preview_every", "Steps between previews; 0: four in all.", type=int)
 @click.option(
     "--extend",

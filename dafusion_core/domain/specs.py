@@ -193,6 +193,7 @@ class InversionSpec(Spec):
     must not be in a prompt either.
     `extend_job`: a finished inversion to go on from, with its optimiser's state; `steps` is then
     the total. `imported`: concepts whose embedding is read from a file instead of learned.
+    `precision` "bfloat16" computes the network in it, with vectors and losses in float32.
     """
 
     split_id: int
@@ -212,6 +213,7 @@ class InversionSpec(Spec):
     adaptation: Adaptation = "embedding"
     lora_rank: int = 8
     lora_learning_rate: float = 3.2e-4
+    precision: Precision = "auto"
     extend_job: int | None = None
     imported: tuple[ImportedEmbedding, ...] = ()
 
@@ -220,6 +222,11 @@ class InversionSpec(Spec):
         _check(self.steps > 0, "Inversion needs at least one step.")
         _check(self.batch_size > 0, "The batch size must be at least 1.")
         _check(1 <= self.lora_rank <= 128, "The rank of a LoRA must be from 1 to 128.")
+        _check(
+            self.precision != "float16",
+            "Learning in float16 loses small gradients.",
+            "Use bfloat16 or float32.",
+        )
 
     @property
     def has_adapter(self) -> bool:

@@ -13,7 +13,7 @@ from dafusion_core.engine.devices import choose_dtype, describe_device, describe
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
 
-__all__ = ["estimate_sampling", "pick_dtype", "report", "save_memory"]
+__all__ = ["estimate_learning", "estimate_sampling", "pick_dtype", "report", "save_memory"]
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -87,6 +87,19 @@ def estimate_sampling(
     wide = [int(c) for c in model.vae.config.block_out_channels][:2]
     vae = 6 * max(wide) * resolution**2 * at_once * size
     return weights + max(unet, vae)
+
+
+def estimate_learning(model: DiffusionModel, resolution: int) -> int:
+    """About how many bytes of activations one picture takes in a training step, in float32.
+
+    The feature maps of the skip connections times what blocks keep for their gradients (norms,
+    attention, feed-forward): about eighty of them in Stable Diffusion 1.
+    """
+    side = resolution // model.scale
+    channels = [int(c) for c in model.unet.config.block_out_channels]
+    layers = model.unet.config.layers_per_block
+    depth = int(layers if isinstance(layers, int) else max(layers))
+    return 80 * 4 * sum(c * (side >> i) ** 2 * (depth + 1) for i, c in enumerate(channels))
 
 
 def _readable(count: int) -> str:

@@ -20,7 +20,7 @@ from dafusion_core.domain.errors import OutOfMemory, UserError
 from dafusion_core.domain.inputs import GenerationInputs, ImageInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import GenerationPlan
-from dafusion_core.engine import edit_masks, footprint, images, tokens
+from dafusion_core.engine import edit_masks, footprint, images, templates, tokens
 from dafusion_core.engine.devices import guard, release_memory, resolve_device
 from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel, shared_cache
@@ -289,6 +289,21 @@ def _check_embeddings(
         )
 
 
+def _warn_of_names(
+    spec: GenerationPlan, inputs: GenerationInputs, used: set[str], ctx: JobContext
+) -> None:
+    """Say so when a prompt with learned words also has a class name: that is another method."""
+    said = templates.class_words(spec.prompt.replace("{concept}", " "))
+    for key in sorted(used):
+        shared = said & templates.class_words(inputs.concepts[key].name)
+        if shared:
+            ctx.log(
+                f"The prompt says “{min(shared)}”, which is in the name of "
+                f"{inputs.concepts[key].name}: what the model knows of the class helps.",
+                "warning",
+            )
+
+
 def _prompts(
     spec: GenerationPlan,
     inputs: GenerationInputs,
@@ -310,6 +325,8 @@ def _prompts(
                 f"The prompt for {concept.name} is longer than this model reads: “{prompts[key]}”.",
                 "Shorten it.",
             )
+    if _learned(spec):
+        _warn_of_names(spec, inputs, used, ctx)
     if "{concept}" not in spec.prompt:
         ctx.log(
             "The prompt does not name the concept: every class gets the same prompt.", "warning"

@@ -7,20 +7,25 @@ going on after a stop, previews, and the files that are left.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from dafusion_core.domain.errors import BadImage, Interruption, OutOfMemory, UserError
 from dafusion_core.domain.inputs import ConceptInput, FileInput, InversionInputs
 from dafusion_core.domain.records import JobUnit
-from dafusion_core.domain.specs import InversionSpec, canonical_json, derive_seed
-from dafusion_core.engine import foreign_embeddings, images, sampling, splice, templates, tokens
+from dafusion_core.domain.specs import InversionSpec, derive_seed
+from dafusion_core.engine import (
+    footprint,
+    foreign_embeddings,
+    images,
+    sampling,
+    splice,
+    templates,
+    tokens,
+)
 from dafusion_core.engine.adaptations import Adaptation, chosen
-from dafusion_core.engine.devices import guard, release_memory, resolve_device
+from dafusion_core.engine.devices import describe_device, guard, release_memory, resolve_device
 from dafusion_core.engine.learning import (
     Draw,
     Learner,
@@ -33,7 +38,6 @@ from dafusion_core.engine.learning import (
 from dafusion_core.engine.learning_state import (
     LearningState,
     moments_of,
-    read_state,
     set_moments,
     write_state,
 )
@@ -41,6 +45,7 @@ from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import Posterior, encode_posteriors
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.methods.learning_tasks import Task, first_words, kept_path, make_task
 
 __all__ = ["Draw", "Learner", "concept_loss", "draw_step", "run"]
 
@@ -49,28 +54,6 @@ _PREVIEW_EVERY = 100  # steps, or a quarter of all of them where that is longer
 _PREVIEW_STEPS = 15
 _ENCODED = 16  # pictures read before they are encoded together
 _SAVE_EVERY_S = 5.0  # how much work a killed process may lose
-_SAME_TO_EXTEND = ("base_hash", "erasure", "placeholder", "vectors", "adaptation", "lora_rank")
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A concept to learn, and where it goes on from."""
-
-    unit: JobUnit
-    concept: ConceptInput
-    erasure: FileInput | None
-    identity: str
-    begins: LearningState | None
-
-    @property
-    def step(self) -> int:
-        """Steps that are done already."""
-        return self.begins.step if self.begins else 0
-
-    @property
-    def alike(self) -> tuple[str, int]:
-        """What concepts must have in common to share steps."""
-        return (self.erasure.path if self.erasure else "", self.step)
 
 
 def run(
@@ -95,7 +78,9 @@ def run(
             done += 1
         else:
             learned.append(unit)
-    tasks = [_task(spec, inputs, unit, _model(spec, None, device, ctx), ctx) for unit in learned]
+    tasks = [
+        make_task(spec, inputs, unit, _model(spec, None, device, ctx), ctx) for unit in learned
+    ]
     for group in _groups(tasks, spec, _model(spec, None, device, ctx) if tasks else None):
         model = _model(spec, group[0].erasure, device, ctx)
         with guard(device, f"learning {len(group)} concepts at once"):
@@ -116,20 +101,25 @@ def _model(
 
 
 def group_size(model: DiffusionModel, spec: InversionSpec) -> int:
-    """How many concepts share a step: as many as keep the step's latents small.
+    """How many concepts share a step, 1 to 16: on a GPU as many as should fit its free memory,
+    else as many as keep the step's latents small.
 
     Changes of the network belong to one concept, so those are learned one by one.
     """
     if spec.has_adapter:
         return 1
-    side = model.check_resolution(spec.resolution) // model.scale
-    cells = spec.batch_size * side * side
-    return max(1, min(16, 8192 // cells))
+    resolution = model.check_resolution(spec.resolution)
+    if model.device.type == "cuda":
+        free = describe_device(model.device).free_bytes
+        needed = spec.batch_size * footprint.estimate_learning(model, resolution)
+        return max(1, min(16, int(0.6 * free / needed)))
+    cells = spec.batch_size * (resolution // model.scale) ** 2
+    return max(1, min(16, 16384 // cells))
 
 
 def _groups(
-    tasks: Sequence[_Task], spec: InversionSpec, model: DiffusionModel | None
-) -> Iterator[list[_Task]]:
+    tasks: Sequence[Task], spec: InversionSpec, model: DiffusionModel | None
+) -> Iterator[list[Task]]:
     """Tasks that share steps: on the same weights, and equally far."""
     if model is None:
         return
@@ -140,102 +130,12 @@ def _groups(
             yield together[start : start + size]
 
 
-# ------------------------------------------------------------------------- where to begin
-
-
-def _task(
-    spec: InversionSpec,
-    inputs: InversionInputs,
-    unit: JobUnit,
-    model: DiffusionModel,
-    ctx: JobContext,
-) -> _Task:
-    key = str(unit.payload["concept_id"])
-    concept = inputs.concepts[key]
-    erasure = inputs.erasures.get(key, inputs.erasure)
-    identity = canonical_json(
-        {
-            "base_hash": model.base_hash,
-            "erasure": erasure.sha256 if erasure else "",
-            "placeholder": concept.placeholder,
-            "initialiser": _first_words(spec, concept),
-            "images": [image.sha256 for image in concept.images],
-            "vectors": spec.vectors,
-            "batch_size": spec.batch_size,
-            "learning_rate": spec.learning_rate,
-            "weight_decay": spec.weight_decay,
-            "flip": spec.flip,
-            "resolution": spec.resolution,
-            "adaptation": spec.adaptation,
-            "lora_rank": spec.lora_rank if spec.has_adapter else 0,
-            "lora_learning_rate": spec.lora_learning_rate if spec.has_adapter else 0,
-            "seed": unit.seed,
-        }
-    )
-    begins = _kept(ctx, unit, identity)
-    if begins is None and key in inputs.states:
-        begins = _extended(spec, concept, ctx.resolve(inputs.states[key].path), identity)
-    elif begins is None and spec.extend_job is not None:
-        raise UserError(
-            f"Job {spec.extend_job} left no state to go on from for {concept.name}.",
-            "Learn the concept from the beginning.",
-        )
-    return _Task(unit, concept, erasure, identity, begins)
-
-
-def _first_words(spec: InversionSpec, concept: ConceptInput) -> str:
-    """What the vectors start from."""
-    words = spec.initialiser or concept.initialiser
-    return words.replace("{concept}", concept.name.replace("_", " "))
-
-
-def _kept_path(ctx: JobContext, unit: JobUnit) -> Path:
-    return ctx.kept / f"unit-{unit.id}.safetensors"
-
-
-def _kept(ctx: JobContext, unit: JobUnit, identity: str) -> LearningState | None:
-    """Where an earlier attempt of this unit was stopped."""
-    path = _kept_path(ctx, unit)
-    if not path.is_file():
-        return None
-    try:
-        state = read_state(path)
-    except UserError as error:
-        ctx.log(f"{error.text} Beginning anew.", "warning")
-        return None
-    if state.identity != identity:
-        return None
-    ctx.log(f"Going on after step {state.step}.")
-    return state
-
-
-def _extended(
-    spec: InversionSpec, concept: ConceptInput, path: Path, identity: str
-) -> LearningState:
-    """Where the finished inversion ended that this one goes on from. Raises UserError."""
-    state = read_state(path)
-    was, wanted = json.loads(state.identity), json.loads(identity)
-    different = [key for key in _SAME_TO_EXTEND if was.get(key) != wanted[key]]
-    if different:
-        raise UserError(
-            f"{concept.name} cannot go on from job {spec.extend_job}: it differs in "
-            f"{', '.join(different)}.",
-            "Use the same settings and model, or learn from the beginning.",
-        )
-    if state.step >= spec.steps:
-        raise UserError(
-            f"{concept.name} was learned for {state.step} steps already.",
-            f"Ask for more than {state.step} steps; the number is the total.",
-        )
-    return state
-
-
 # -------------------------------------------------------------------------------- learning
 
 
 def _learn_group(
     spec: InversionSpec,
-    tasks: Sequence[_Task],
+    tasks: Sequence[Task],
     base: DiffusionModel,
     ctx: JobContext,
     done: int,
@@ -277,7 +177,11 @@ def _learn_group(
             loop.save(step, pending)
             raise
         draws = [draw_step(learner, spec, model) for learner in learners]
-        pending.append(_backward(model, learners, draws, is_first=step == first, ctx=ctx))
+        with torch.autocast(
+            model.device.type, torch.bfloat16, enabled=spec.precision == "bfloat16"
+        ):
+            losses = _backward(model, learners, draws, is_first=step == first, ctx=ctx)
+        pending.append(losses)
         if embedding.rows.grad is not None:
             moved += embedding.rows.grad.abs().sum(dim=1)
         optimiser.step()
@@ -379,7 +283,7 @@ class _Loop:
         if pending:
             _note_losses(self.learners, pending, step, self.ctx)
         for learner, state in zip(self.learners, self.states(step), strict=True):
-            write_state(_kept_path(self.ctx, learner.unit), state)
+            write_state(kept_path(self.ctx, learner.unit), state)
         self._saved_at = time.monotonic()
 
     def save_now_and_then(self, step: int) -> None:
@@ -448,7 +352,7 @@ def prepare(
             f"The class {concept.name} has no picture to learn from.",
             "Add pictures to its training part, or leave the class out.",
         )
-    first = tokens.initial_vector(model, _first_words(spec, concept))
+    first = tokens.initial_vector(model, first_words(spec, concept))
     return Learner(
         unit=unit,
         concept=concept,
@@ -551,7 +455,7 @@ def _finish(learner: Learner, end: LearningState, loop: _Loop, seconds: float) -
         role = loop.adaptation.role
         files[role] = loop.adaptation.save(ctx.scratch / f"{stem}-{role}.safetensors", model)
     ctx.finish_unit(learner.unit, files, record)
-    _kept_path(ctx, learner.unit).unlink(missing_ok=True)
+    kept_path(ctx, learner.unit).unlink(missing_ok=True)
     ctx.log(
         f"Learned {learner.concept.name}: loss at fixed noise {learner.held_out_before:.4f} → "
         f"{after:.4f}."

@@ -115,6 +115,32 @@ def test_bfloat16_gives_nearly_the_same(
     assert len(ctx.results) == 4
 
 
+def test_learning_in_bfloat16_is_near(
+    source: ModelSource, tmp_path: Path, ctx: NullContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invert, "_PREVIEW_STEPS", 1)
+    inputs, unit = inversion_inputs(tmp_path), make_unit(1, "0", 1, concept_id=0)
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        invert.run(make_spec(source, precision=precision), inputs, [unit], ctx)
+        losses.append(ctx.results["0"][1]["loss_first"])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    with pytest.raises(UserError, match="loses small gradients"):
+        make_spec(source, precision="float16")
+
+
+def test_a_class_name_in_the_prompt_is_said(
+    source: ModelSource, ctx: NullContext, tmp_path: Path
+) -> None:
+    inputs = make_inputs(tmp_path, learned=(0, 1))
+    words = plan(source, inversion_job=1, prompt="a plant, a {concept}", steps=1)
+    generate.run(words, inputs, make_units((0.5,)), ctx)
+    said = [line for line in ctx.lines if "The prompt says" in line]
+    assert len(said) == 1
+    assert "name of plant" in said[0]
+
+
 def test_the_estimate_grows_with_the_batch_and_refuses_what_can_never_fit(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
