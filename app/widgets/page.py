@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
@@ -24,6 +25,8 @@ class Page(QWidget):
         super().__init__()
         self.session = session
         self.project = session.project
+        # So that the keyboard starts here and not in the first field that happens to be there.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._is_dirty = True
         self._missed: ProjectChanges | None = None
         self.title = heading(title)

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from app.main import make_application  # noqa: E402
 from app.main_window import MainWindow  # noqa: E402
+from app.pages.train.page import TrainPage  # noqa: E402
 from app.session import Session  # noqa: E402
 from app.steps import Step  # noqa: E402
 from app.theme import Mode, theme  # noqa: E402
@@ -188,10 +189,34 @@ class Driver:
                 self.shoot(f"{mode.value}-{step.value}")
         self.workspace.show_step(Step.CURATE)
         page = self.workspace.curate
+        theme.choose(Mode.LIGHT)
         page.grid.go_to(page.model.index(0, 2))
         page.open_stage()
         self.wait(1)
         self.shoot("loupe")
+        page.stage.next_mode()
+        self.wait(0.5)
+        self.shoot("slider")
+        page.close_stage()
+        page.toggle_info()
+        self.wait(0.5)
+        self.shoot("lineage")
+        page.toggle_info()
+        for view in ("list", "rates"):
+            page.show_view(view)
+            self.wait(0.8)
+            self.shoot(view)
+        page.show_view("grid")
+        self.workspace.show_step(Step.TRAIN)
+        train = self.workspace.pages[Step.TRAIN]
+        assert isinstance(train, TrainPage)
+        train.show_part("mistakes")
+        self.wait(0.8)
+        self.shoot("mistakes")
+        self.window.resize(1140, 640)
+        self.workspace.show_step(Step.CURATE)
+        self.wait(0.8)
+        self.shoot("small-window")
         for evaluation in self.session.project.evaluations():
             for arm in evaluation.result["arms"]:
                 self.say(arm["sentence"])

@@ -14,6 +14,7 @@ from app.main_window import MainWindow
 from app.models.curation_filter import CurationFilter, Mark, Sort
 from app.pages.concepts.page import ConceptsPage
 from app.pages.generate.page import GeneratePage
+from app.pages.train.experiments import ExperimentDialog, ExperimentsView
 from app.pages.train.mistakes import answers_of
 from app.pages.train.page import TrainPage, arm_words
 from app.plans import ConceptChoices, queue_concepts
@@ -21,6 +22,7 @@ from app.steps import Step
 from app.widgets.model_picker import ModelPicker
 from app.widgets.plot import Line, Plot, smooth
 from dafusion_core.domain.records import JobState
+from dafusion_core.evaluation.few_shot import Cell, ExperimentTable, Point
 from dafusion_core.storage.checks import add_checks
 from tests.qt.conftest import make_pictures, wait_imported, wait_until_done, workspace_of
 
@@ -225,3 +227,63 @@ def test_a_waiting_job_can_be_put_first(qtbot: QtBot, window: MainWindow, photos
     panel.ask("first", second.id)
     qtbot.waitUntil(lambda: project.job(second.id).priority > project.job(first.id).priority)
     assert project.job(first.id).state is JobState.QUEUED
+
+
+def test_experiments_are_asked_for_and_shown(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    project = window.session.project  # type: ignore[union-attr]
+    view = ExperimentsView(window.session)  # type: ignore[arg-type]
+    qtbot.addWidget(view)
+    view.refresh()
+    assert view.state.text() == "Nothing was asked yet."
+    dialog = ExperimentDialog(window.session, view)  # type: ignore[arg-type]
+    dialog.shots.setText("1, two")
+    assert dialog.problem.text().startswith("Write whole numbers")
+    assert not dialog.go.isEnabled()
+    dialog.shots.setText("1, 2")
+    dialog.seeds.setValue(2)
+    assert dialog.plan.text().startswith("2 ways of training × 1 shot, 2 shots × 2 seeds: 8 fits.")
+    table = ExperimentTable(
+        "quick",
+        "standard augmentation",
+        ("standard augmentation", "DA-Fusion"),
+        (
+            Cell(
+                1,
+                (
+                    Point("standard augmentation", 0.5, 0.4, 0.6, (0.45, 0.55)),
+                    Point("DA-Fusion", 0.6, None, None, (0.6,)),
+                ),
+                None,
+                3,
+                4,
+            ),
+        ),
+        3,
+        8,
+    )
+    view.show_table(table)
+    assert view.state.text() == "3 of 8 fits are there"
+    cells = [view.table.item(0, column).text() for column in range(3)]
+    assert cells == ["1 shot", "50.0 % ± 10.0", "60.0 %"]
+    assert [line.group for line in view.plot.lines] == ["standard augmentation", "DA-Fusion"]
+    assert project.jobs() == []
+
+
+def test_a_dropped_picture_is_asked_about(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    window.actions_table["everything"].trigger()
+    wait_until_done(qtbot, window)
+    workspace_of(window).show_step(Step.TRAIN)
+    page = workspace_of(window).pages[Step.TRAIN]
+    assert isinstance(page, TrainPage)
+    page.show_part("try")
+    assert page.try_it.run.count() == 6
+    page.try_it.ask(photos / "spurge" / "spurge-01.png")
+    qtbot.waitUntil(
+        lambda: any(job.kind == "predict" for job in page.project.jobs()), timeout=10_000
+    )

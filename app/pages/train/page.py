@@ -16,7 +16,9 @@ from PySide6.QtWidgets import (
 
 from app import costs
 from app.actions import Actions
+from app.pages.train.experiments import ExperimentsView
 from app.pages.train.mistakes import MistakesView
+from app.pages.train.try_it import TryItView
 from app.plans import TrainChoices, queue_training
 from app.session import Session
 from app.steps import newest
@@ -97,9 +99,15 @@ class TrainPage(Page):
         self.parts = QStackedWidget()
         self.parts.addWidget(self.table)
         self.parts.addWidget(self.mistakes)
+        self.experiments = ExperimentsView(session)
+        self.try_it = TryItView(session)
+        self.parts.addWidget(self.experiments)
+        self.parts.addWidget(self.try_it)
         self.switch = Segments(
             [("runs", "Runs", "A line per fit"),
-             ("mistakes", "Mistakes", "Who was taken for whom, with the pictures")],
+             ("mistakes", "Mistakes", "Who was taken for whom, with the pictures"),
+             ("experiments", "Experiments", "Ways of training × shots × seeds"),
+             ("try", "Try it", "Drop a picture, see the prediction")],
             "Results",
         )  # fmt: skip
         self.switch.chosen.connect(self.show_part)
@@ -136,9 +144,17 @@ class TrainPage(Page):
         actions.bind("train", self.start)
 
     def show_part(self, name: str) -> None:
-        """ "runs" or "mistakes"."""
+        """ "runs", "mistakes", "experiments" or "try"."""
         self.switch.select(name)
-        self.parts.setCurrentWidget(self.mistakes if name == "mistakes" else self.table)
+        parts: dict[str, QWidget] = {
+            "runs": self.table,
+            "mistakes": self.mistakes,
+            "experiments": self.experiments,
+            "try": self.try_it,
+        }
+        self.parts.setCurrentWidget(parts[name])
+        if name == "experiments":
+            self.experiments.refresh()
 
     def _refresh_curves(self) -> None:
         """Read the metrics of the newest training, also while it runs."""
@@ -197,6 +213,10 @@ class TrainPage(Page):
         arms = {arm["name"]: arm for arm in job.spec["arms"]} if job else {}
         self.table.fill([_row(run, arms) for run in runs])
         self.mistakes.show_runs(runs)
+        self.try_it.show_runs(runs)
+        self.try_it.refresh()
+        if self.parts.currentWidget() is self.experiments:
+            self.experiments.refresh()
         self._job_id = job.id if job else None
         self._refresh_curves()
         self._say_cost()
