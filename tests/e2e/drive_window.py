@@ -136,6 +136,8 @@ class Driver:
     def curate(self) -> None:
         self.until("pictures arrive", lambda: self.pictures() >= 8 or self.stopped(), 1800)
         self.workspace.show_step(Step.CURATE)
+        self.window.activateWindow()
+        QTest.qWaitForWindowActive(self.window)
         grid = self.workspace.curate.grid
         grid.setFocus()
         grid.focus_first()

@@ -9,12 +9,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QHeaderView,
     QLabel,
@@ -35,7 +36,7 @@ from app.theme import DARK, LIGHT, Colors, Mode, theme
 from app.widgets.hardware_card import HardwareCard, allows
 from dafusion_core import api
 from dafusion_core.settings import SETTINGS, Settings
-from tests.qt.conftest import wait_imported, workspace_of
+from tests.qt.conftest import make_pictures, wait_imported, workspace_of
 
 # ------------------------------------------------------------------------------- contrast
 
@@ -129,6 +130,43 @@ def test_everything_has_a_name(qtbot: QtBot, window: MainWindow, photos: Path) -
     dialog = SettingsDialog(window)
     assert nameless(window) == []
     dialog.deleteLater()
+
+
+class ShownWindows(QObject):
+    """Notes every widget that is shown as a window of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if (
+            event.type() == QEvent.Type.Show
+            and isinstance(watched, QWidget)
+            and watched.isWindow()
+            and not isinstance(watched, MainWindow)
+        ):
+            self.names.append(f"{type(watched).__name__} {watched.accessibleName()}")
+        return False
+
+
+def test_no_part_of_a_page_flashes_up_as_a_window(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    with api.create(photos.parent / "calm") as project:
+        project.import_folder(photos)
+        project.make_split()
+        make_pictures(project, project.generate(variants=1), 0, 48)
+    app = QApplication.instance()
+    assert app is not None
+    shown = ShownWindows()
+    app.installEventFilter(shown)
+    window.open_project(project.path)
+    for step in Step:
+        workspace_of(window).show_step(step)
+        qtbot.wait(10)
+    app.removeEventFilter(shown)
+    assert shown.names == []
 
 
 def test_every_action_has_words_and_can_be_reached(window: MainWindow) -> None:

@@ -47,7 +47,6 @@ class ImagesPage(Page):
         self.grid.setAccessibleName("Real images")
         self.labelling = Labelling(session, self.grid, self.model)
         self.hint = label(HINT, "muted", wrap=True)
-        self.hint.setVisible(not session.is_read_only)
         self._names: list[str] = []
         self.classes = self._make_table()
         self.split_line = label("", "muted", wrap=True)
@@ -73,6 +72,7 @@ class ImagesPage(Page):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(splitter, 1)
         layout.addWidget(self.hint)
+        self.hint.setVisible(not session.is_read_only)
         self.problem_bar = QWidget()
         self.problem_bar.setLayout(row(self.problem_line, self.problem_button, None))
         layout.addWidget(self.problem_bar)
