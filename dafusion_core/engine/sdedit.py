@@ -6,10 +6,8 @@ and settings, but in batches over sources and concepts, with each source encoded
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import torch
 
@@ -18,7 +16,6 @@ from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
     "Posterior",
-    "Recent",
     "Request",
     "SDEdit",
     "encode_posterior",
@@ -55,28 +52,6 @@ def encode_posteriors(model: DiffusionModel, pixels: torch.Tensor) -> Posterior:
         for part in pixels.split(at_once)
     ]
     return Posterior(torch.cat([f.mean for f in found]), torch.cat([f.std for f in found]))
-
-
-T = TypeVar("T")
-
-
-class Recent(Generic[T]):
-    """What was made last, by image id: encoded sources, of which only so many are kept."""
-
-    def __init__(self, size: int = 256) -> None:
-        self._size = size
-        self._items: OrderedDict[int, T] = OrderedDict()
-
-    def get(self, key: int, make: Callable[[], T]) -> T:
-        """The value for `key`, made by `make()` when it is not there."""
-        if key in self._items:
-            self._items.move_to_end(key)
-            return self._items[key]
-        made = make()
-        self._items[key] = made
-        if len(self._items) > self._size:
-            self._items.popitem(last=False)
-        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,11 @@ def _erase(
     ctx: JobContext,
 ) -> None:
     prompts = _check_list(spec)
+    for prompt in prompts:
+        if tokens.is_cut(model, prompt):
+            raise UserError(
+                f"“{prompt}” is longer than this model reads.", "Name the concept in fewer words."
+            )
     resolution = model.check_resolution(spec.resolution)
     before = take_snapshot(model, list(prompts), spec, part, (0.0, 0.05))
     # The shared model stays as it is; only a copy of its network is changed.

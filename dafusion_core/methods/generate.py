@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from dafusion_core.engine import edit_masks, footprint, images, templates, token
 from dafusion_core.engine.devices import guard, release_memory, resolve_device
 from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel, shared_cache
-from dafusion_core.engine.sdedit import Posterior, Recent, Request, SDEdit, encode_posterior
+from dafusion_core.engine.sdedit import Posterior, Request, SDEdit, encode_posteriors
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
 
@@ -121,16 +120,34 @@ class _Studio:
             negative_prompt=self._spec.negative_prompt,
         )
 
-    def read(self, source: ImageInput) -> _Source:
-        """Read and encode a source. Raises BadImage, OSError, or UserError for its mask."""
+    def read(self, wanted: Sequence[ImageInput]) -> dict[int, _Source | Exception]:
+        """Sources by image id, encoded together; or what went wrong with one.
+
+        Nothing is kept for the next batch: how a source is encoded may depend, in the last
+        digits, on what it is encoded with, and a batch must come out the same after a stop.
+        Together they take a small part of the time that they take one by one.
+        """
         spec = self._spec
-        path = self._ctx.resolve(source.path)
-        pixels, frame = images.load_source(path, self.resolution, spec.aspect)
-        mask = None
-        if spec.mask != "none":
-            regions = self._inputs.regions.get(str(source.id), ())
-            mask = edit_masks.edit_mask(regions, frame, spec.mask, spec.mask_dilation)
-        return _Source(path, encode_posterior(self.model, pixels), frame, mask)
+        found: dict[int, _Source | Exception] = {}
+        read: list[tuple[int, torch.Tensor, Path, Frame, torch.Tensor | None]] = []
+        for source in {image.id: image for image in wanted}.values():
+            path = self._ctx.resolve(source.path)
+            try:
+                pixels, frame = images.load_source(path, self.resolution, spec.aspect)
+                mask = None
+                if spec.mask != "none":
+                    regions = self._inputs.regions.get(str(source.id), ())
+                    mask = edit_masks.edit_mask(regions, frame, spec.mask, spec.mask_dilation)
+            except (UserError, OSError) as error:
+                found[source.id] = error
+            else:
+                read.append((source.id, pixels, path, frame, mask))
+        if read:
+            encoded = encode_posteriors(self.model, torch.stack([pixels for _, pixels, *_ in read]))
+            for i, (key, _pixels, path, frame, mask) in enumerate(read):
+                one = Posterior(encoded.mean[i : i + 1], encoded.std[i : i + 1])
+                found[key] = _Source(path, one, frame, mask)
+        return found
 
     def request(self, unit: JobUnit, source: _Source) -> Request:
         """What the sampler is asked for."""
@@ -157,20 +174,19 @@ def run(
         studio.model, spec.batch_size, studio.resolution, memory=spec.memory
     )
     ctx.log(footprint.report(studio.model, needed, f"A batch of {spec.batch_size}"))
-    sources: Recent[_Source] = Recent()
     done = 0
     for t0, concept, batch in _batches(units, studio):
         sampler = studio.sampler(studio.weights_of(concept))
+        wanted = [inputs.sources[str(unit.payload["source_image_id"])] for unit in batch]
+        with guard(device, "reading pictures"):
+            found = studio.read(wanted)
         ready: list[_Ready] = []
-        for unit in batch:
-            image = inputs.sources[str(unit.payload["source_image_id"])]
-            try:
-                with guard(device, "reading a picture"):
-                    source = sources.get(image.id, partial(studio.read, image))
-            except (UserError, OSError) as error:
-                ctx.fail_unit(unit, error)
-                continue
-            ready.append(_Ready(unit, studio.request(unit, source), source))
+        for unit, image in zip(batch, wanted, strict=True):
+            source = found[image.id]
+            if isinstance(source, Exception):
+                ctx.fail_unit(unit, source)
+            else:
+                ready.append(_Ready(unit, studio.request(unit, source), source))
         if ready:
             _make_or_halve(ready, t0, sampler, device, done, len(units), ctx)
         done += len(batch)
@@ -325,6 +341,11 @@ def _prompts(
                 f"The prompt for {concept.name} is longer than this model reads: “{prompts[key]}”.",
                 "Shorten it.",
             )
+    if tokens.is_cut(model, spec.negative_prompt):
+        raise UserError(
+            f"The negative prompt is longer than this model reads: “{spec.negative_prompt}”.",
+            "Shorten it.",
+        )
     if _learned(spec):
         _warn_of_names(spec, inputs, used, ctx)
     if "{concept}" not in spec.prompt:

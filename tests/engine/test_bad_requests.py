@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dafusion_core.domain.errors import OutOfMemory, UserError
-from dafusion_core.domain.inputs import ImageInput
+from dafusion_core.domain.inputs import ErasureInputs, ImageInput
 from dafusion_core.domain.specs import (
     ErasureSpec,
     GenerationPlan,
@@ -21,9 +21,8 @@ from dafusion_core.domain.specs import (
 )
 from dafusion_core.engine import footprint
 from dafusion_core.engine.models import PipelineCache, load_model
-from dafusion_core.engine.sdedit import Recent
 from dafusion_core.jobs.context import NullContext
-from dafusion_core.methods import generate, invert
+from dafusion_core.methods import erase, generate, invert
 
 from .conftest import draw_picture, make_unit
 from .test_generate import make_inputs, make_units, plan
@@ -69,6 +68,16 @@ def test_a_prompt_that_is_too_long_is_named(
     with pytest.raises(UserError, match="longer than this model reads") as caught:
         generate.run(long, make_inputs(tmp_path), make_units(), ctx)
     assert caught.value.hint == "Shorten it."
+    with pytest.raises(UserError, match="negative prompt is longer"):
+        generate.run(
+            plan(source, negative_prompt="in the rain " * 12),
+            make_inputs(tmp_path),
+            make_units(),
+            ctx,
+        )
+    wordy = ErasureSpec(model=source, concepts=("a weed in the rain " * 4,))
+    with pytest.raises(UserError, match="longer than this model reads"):
+        erase.run(wordy, ErasureInputs(), [make_unit(1, "model", 1)], ctx)
 
 
 def test_a_class_with_one_picture_is_learned(
@@ -163,11 +172,8 @@ def tensor_bytes() -> int:
     return sum(item.numel() * item.element_size() for item in alive)
 
 
-def test_memory_stays_flat_as_pictures_are_made(
-    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is alive after the last batch is what was alive once the memory of sources was full."""
-    monkeypatch.setattr(generate, "Recent", lambda: Recent(16))
+def test_memory_stays_flat_as_pictures_are_made(source: ModelSource, tmp_path: Path) -> None:
+    """What is alive after the last batch is what was alive after the third."""
     inputs = make_inputs(tmp_path)
     sources = {str(i): ImageInput(i, f"{i % 4}.png", "", 0) for i in range(80)}
     inputs = replace(inputs, sources=sources)
