@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dafusion_core.domain.specs import (
+    Arm,
     ErasureSpec,
     EvaluationSpec,
     GenerationPlan,
@@ -20,6 +21,16 @@ _SCHEDULERS = {
     "dpmsolver++": "DPM-Solver++",
     "euler": "Euler",
     "unipc": "UniPC",
+}
+
+
+_MIXES = {"cutmix": "CutMix", "mixup": "MixUp"}
+_AUGMENTATIONS = {
+    "none": "no augmentation",
+    "standard": "mirrored and turned by up to 15°",
+    "aerial": "mirrored both ways and turned by up to 45°",
+    "randaugment": "RandAugment",
+    "standard+randaugment": "mirrored, turned by up to 15°, RandAugment",
 }
 
 
@@ -95,26 +106,43 @@ def _generation(plan: GenerationPlan) -> Iterator[str]:
 
 
 def _training(spec: TrainingSpec) -> Iterator[str]:
-    how = (
-        "its weights frozen and a linear layer trained on top, as in the paper"
-        if spec.protocol == "paper"
-        else "all its weights fine-tuned"
-    )
+    how = {
+        "paper": "its weights frozen and a linear layer trained on top, as in the paper",
+        "probe": "frozen, and a linear layer trained on its features",
+        "finetune": "all its weights fine-tuned",
+    }[spec.protocol]
     yield (
         f"A {spec.backbone} classifier ({how}) was trained once per arm and seed for "
         f"{_count(spec.epochs, 'epoch')} of {spec.iterations_per_epoch:,} batches of "
         f"{spec.batch_size} images at {spec.resolution} pixels, learning rate "
         f"{spec.learning_rate:g}, seeds {', '.join(str(seed) for seed in spec.seeds)}."
     )
+    if spec.patience is not None:
+        yield (
+            f"Training stopped when validation had not improved for {spec.patience} epochs; the "
+            "best epoch on validation counts."
+        )
     for arm in spec.arms:
-        if arm.alpha > 0:
-            taken = "all but the rejected" if spec.use_undecided else "only the kept"
-            yield (
-                f"In arm “{arm.name}” each drawn training image was replaced, with probability "
-                f"{arm.alpha:g}, by one of its own synthetic images ({taken} ones)."
-            )
-        else:
-            yield f"Arm “{arm.name}” saw real images only."
+        yield _arm(arm, spec.use_undecided)
+
+
+def _arm(arm: Arm, use_undecided: bool) -> str:
+    on_top = "" if arm.batch_mix == "none" else f" {_MIXES[arm.batch_mix]} came on top."
+    if not arm.uses_synthetics:
+        return (
+            f"Arm “{arm.name}” saw real images only ({_AUGMENTATIONS[arm.augmentation]}).{on_top}"
+        )
+    is_all = use_undecided and not arm.only_kept
+    taken = "all but the rejected" if is_all else "only the kept"
+    how = {
+        "own": f"each drawn training image was replaced, with probability {arm.alpha:g}, by one of "
+        "its own synthetic images",
+        "global": f"each drawn training image was replaced, with probability {arm.alpha:g}, by any "
+        "synthetic image, with that one's label",
+        "concatenate": "real and synthetic images were drawn from one list",
+        "only": "synthetic images alone were seen",
+    }[arm.mixing]
+    return f"In arm “{arm.name}” {how} ({taken} ones; {_AUGMENTATIONS[arm.augmentation]}).{on_top}"
 
 
 def list_settings(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -50,8 +50,15 @@ def _experiment(db: Database, row: sqlite3.Row) -> Experiment:
     )
 
 
+def _are_known(db: Database) -> bool:
+    """False in a project of an older version that is only open for reading, hence not migrated."""
+    return bool(db.value("SELECT 1 FROM sqlite_master WHERE name = 'experiment'"))
+
+
 def all_experiments(db: Database) -> list[Experiment]:
     """Experiments, oldest first."""
+    if not _are_known(db):
+        return []
     return [_experiment(db, row) for row in db.query("SELECT * FROM experiment ORDER BY id")]
 
 
@@ -86,4 +93,6 @@ def add_job_key(db: Database, experiment_id: int, key: str, job_id: int) -> None
 
 def split_ids(db: Database) -> set[int]:
     """Splits that belong to experiments."""
+    if not _are_known(db):
+        return set()
     return {row[0] for row in db.query("SELECT split_id FROM experiment_split")}

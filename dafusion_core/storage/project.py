@@ -244,6 +244,9 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
             "It was not changed. Update the program to open it.",
         )
     if read_only:
+        if version < SCHEMA_VERSION:
+            # Older tables cannot be read as they are; opening for writing brings them up to date.
+            open_project(path).close()
         return _open_for_reading(path, "opened for reading as asked")
     files = files_folder(path)
     is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -293,6 +296,12 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
 
 def _open_for_reading(path: Path, why: str, *, is_in_use: bool = False) -> ProjectFile:
     # Where no -shm file can be made and no log is left to read, the file cannot change either.
+    if read_header(path)[1] < SCHEMA_VERSION:
+        raise EnvironmentProblem(
+            f"“{path.name}” was made by an older version of this program and must be brought to "
+            f"the current format before it can be read, which is not possible now: {why}.",
+            "It was not changed. Open it once where it can be written to and is not in use.",
+        )
     immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
     project = ProjectFile(
         path,

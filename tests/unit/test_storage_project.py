@@ -277,3 +277,26 @@ def test_the_schema_number_counts_the_steps(weeds: Path) -> None:
     header = weeds.read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION_ID
     assert int.from_bytes(header[60:64], "big") == SCHEMA_VERSION
+
+
+def test_an_old_schema_is_read_after_it_was_brought_up_to_date(
+    weeds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MIGRATIONS, "_migrations", list(MIGRATIONS._migrations))
+
+    @MIGRATIONS()
+    def second(db: object) -> None:
+        db.execute("ALTER TABLE label ADD COLUMN colour TEXT")  # type: ignore[attr-defined]
+
+    for module in (migrations, project):
+        monkeypatch.setattr(module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(project.os, "access", lambda path, mode: False)
+        with pytest.raises(EnvironmentProblem, match="an older version of this program"):
+            open_project(weeds)
+    assert list(weeds.parent.glob("*.backup-*")) == []
+    reading = open_project(weeds, read_only=True)
+    assert reading.is_read_only
+    assert "colour" in {row["name"] for row in reading.db.query("PRAGMA table_info(label)")}
+    reading.close()
+    assert len(list(weeds.parent.glob("*.backup-*"))) == 1
