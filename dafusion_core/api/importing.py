@@ -32,6 +32,8 @@ class ProjectImages:
     file: ProjectFile
     _unsafe: list[str] = field(default_factory=list)
     _guard: SyntheticGuard | None = None
+    _by_hash: dict[str, ExistingImage] | None = None
+    _labels: dict[str, int] = field(default_factory=dict)
 
     def known_sources(self) -> Mapping[str, tuple[int, int]]:
         """Original path → (bytes, mtime_ns) of every image in the project."""
@@ -39,14 +41,18 @@ class ProjectImages:
 
     def find_by_hash(self, sha256: str) -> ExistingImage | None:
         """The image whose original had these contents."""
-        found = images.find_by_hash(self.file.db, sha256)
-        if found is None:
-            return None
-        return ExistingImage(found.id, found.label, found.original_path)
+        if self._by_hash is None:  # asked for every picture: read once
+            self._by_hash = {
+                image.sha256: ExistingImage(image.id, image.label, image.original_path)
+                for image in images.find_images(self.file.db)
+            }
+        return self._by_hash.get(sha256)
 
     def add_label(self, name: str) -> int:
         """The id of the label with this name, made if it is new."""
-        return images.add_label(self.file.db, name)
+        if name not in self._labels:
+            self._labels[name] = images.add_label(self.file.db, name)
+        return self._labels[name]
 
     def adopt_file(self, path: Path, sha256: str) -> str:
         """Copy a file into the files folder; its path there, relative."""
@@ -72,6 +78,12 @@ class ProjectImages:
         with db.atomic():
             ids = images.add_images(db, [_row(row) for row in rows])
             pairs = list(zip(ids, rows, strict=True))
+            if self._by_hash is not None:
+                names = {label_id: name for name, label_id in self._labels.items()}
+                for image_id, row in pairs:
+                    label = names.get(row.label_id, "")
+                    found = ExistingImage(image_id, label, row.original_path)
+                    self._by_hash[row.sha256] = found
             facts.store_facts(db, {image_id: row.facts for image_id, row in pairs})
             groups: dict[str, list[int]] = {}
             for image_id, row in pairs:

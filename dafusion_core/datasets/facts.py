@@ -1,7 +1,7 @@
 """What is measured on a picture's pixels: a fingerprint that survives saving and resizing,
 sharpness, brightness, contrast.
 
-All of it on a small copy of about 256 pixels: whole decoding is the costly part and happens once.
+All of it on a small copy of about 160 pixels: whole decoding is the costly part and happens once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 
 __all__ = ["PictureFacts", "fingerprint_bits", "fingerprint_distance", "measure"]
 
-_SIDE: Final = 256  # pixels of the longer side of the small copy, at least
+_SIDE: Final = 160  # pixels of the longer side of the small copy, at least
 _GRID: Final = 32
 _WAVES: Final = 8
 
@@ -51,17 +51,20 @@ _COSINES: Final = _cosines()
 def measure(image: Image.Image, turn: Image.Transpose | None = None) -> PictureFacts:
     """Facts of a decoded picture; `turn` makes it upright."""
     factor = max(1, max(image.size) // _SIDE)
-    small = image.reduce(factor) if factor > 1 else image
+    # Single pixels instead of means: ten times as fast, and the finest detail, which blur takes
+    # first, still counts. The fingerprint averages over dozens of them anyway.
+    size = (max(1, image.width // factor), max(1, image.height // factor))
+    small = image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image
     grey = small.convert("L")
     if turn is not None:
         grey = grey.transpose(turn)
-    values = np.asarray(grey, np.float64)
+    values = np.asarray(grey, np.float32)
     grid = np.asarray(grey.resize((_GRID, _GRID), Image.Resampling.BOX), np.float64)
-    spread = float(values.var())
+    spread = float(values.var(dtype=np.float64))
     return PictureFacts(
         fingerprint=_fingerprint(grid),
         sharpness=float(_laplacian(values).var()) / max(spread, 1.0),
-        brightness=float(values.mean()) / 255,
+        brightness=float(values.mean(dtype=np.float64)) / 255,
         contrast=math.sqrt(spread) / 255,
     )
 
@@ -72,16 +75,17 @@ def _fingerprint(grid: NDArray[np.float64]) -> str:
     The perceptual hash of Zauner (2010), with both directions beginning at the first wave.
     """
     waves = (_COSINES[1:] @ grid @ _COSINES[1:].T).ravel()
-    bits = waves > np.median(waves)
-    return f"{int(''.join('1' if bit else '0' for bit in bits), 2):016x}"
+    middle = np.partition(waves, (31, 32))[31:33].mean()
+    return np.packbits(waves > middle).tobytes().hex()
 
 
-def _laplacian(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _laplacian(values: NDArray[np.float32]) -> NDArray[np.float32]:
     if min(values.shape) < 3:
-        return np.zeros((1, 1))
-    middle = values[1:-1, 1:-1]
-    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
-    return around - 4 * middle
+        return np.zeros((1, 1), np.float32)
+    around = -4 * values[1:-1, 1:-1]
+    for part in (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:]):
+        around += part
+    return around
 
 
 def fingerprint_bits(fingerprints: Sequence[str]) -> NDArray[np.uint64]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from dafusion_core.domain.errors import translate_os_error
 
 CHUNK_BYTES = 1 << 20
+FLUSHERS = 2  # more threads wait for each other longer than for the disk
 
 
 def hash_file(path: Path) -> str:
@@ -111,17 +112,17 @@ class ObjectStore:
         """Write bytes whose SHA-256 is known; return their relative path. See `flush`."""
         target = self._target(digest, suffix)
         try:
-            if target.stat().st_size == len(data) and target.read_bytes() == data:
-                return self._relative(target)
-        except FileNotFoundError:
-            pass
-        # One writer at a time has the project, so the name needs no random part.
-        temporary = target.with_name(f"{target.name}.tmp")
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, target)
+            # Straight to its name: no row speaks of it before `flush`, and a rest that a crash
+            # leaves is swept, or found out here.
+            with target.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            if target.stat().st_size != len(data) or target.read_bytes() != data:
+                temporary = target.with_name(f"{target.name}.tmp")
+                temporary.write_bytes(data)
+                os.replace(temporary, target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             raise
         return self._relative(target)
 
@@ -147,13 +148,14 @@ class ObjectStore:
         paths = [self.path(relative) for relative in relatives]
         if os.name == "nt":
             return  # Windows flushes only handles opened for writing; NTFS journals the names
-        with ThreadPoolExecutor(8, "flush") as pool:
+        with ThreadPoolExecutor(FLUSHERS, "flush") as pool:
             list(pool.map(sync, paths))
             list(pool.map(_flush_folder, {path.parent for path in paths}))
 
     def _target(self, digest: str, suffix: str) -> Path:
         folder = self.objects / digest[:2]
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{digest}{suffix}"
 
     def _relative(self, path: Path) -> str:

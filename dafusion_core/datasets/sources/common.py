@@ -77,9 +77,9 @@ def read_text(path: Path) -> str:
             "Check that it is there and its permissions.",
         ) from error
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16", "replace")
+        return raw.decode("utf-16", "replace").removeprefix("\ufeff")
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig").removeprefix("\ufeff")
     except UnicodeDecodeError:
         return raw.decode("cp1252", "replace")
 
