@@ -106,15 +106,15 @@ def _readable(count: int) -> str:
     return f"{count / (1 << 30):.1f} GB" if count >= 1 << 30 else f"{max(1, count >> 20)} MB"
 
 
-def report(model: DiffusionModel, needed: int, doing: str) -> str:
+def report(model: DiffusionModel, needed: int, least: int, doing: str) -> str:
     """A sentence on what is needed and what there is.
 
-    Raises OutOfMemory when the device is smaller than that altogether by half: then no halving
-    of batches can help.
+    Raises OutOfMemory when the device has less than half of `least` altogether, which a single
+    picture needs: then no halving of batches can help. (Half, because estimates err.)
     """
     info = describe_device(model.device)
     sentence = f"{doing} needs about {_readable(needed)}"
-    if info.total_bytes and needed > 2 * info.total_bytes:
+    if info.total_bytes and least > 2 * info.total_bytes:
         raise OutOfMemory(
             f"{sentence}; {describe_name(model.device)} has {_readable(info.total_bytes)}.",
             "Use a smaller batch size or resolution, or the memory modes saving or offload.",

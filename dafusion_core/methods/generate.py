@@ -170,10 +170,11 @@ def run(
     _check_embeddings(spec, inputs, units)
     ctx.progress(0, len(units), "loading the model")
     studio = _Studio(spec, inputs, units, device, ctx)
-    needed = footprint.estimate_sampling(
-        studio.model, spec.batch_size, studio.resolution, memory=spec.memory
+    needed, least = (
+        footprint.estimate_sampling(studio.model, count, studio.resolution, memory=spec.memory)
+        for count in (spec.batch_size, 1)
     )
-    ctx.log(footprint.report(studio.model, needed, f"A batch of {spec.batch_size}"))
+    ctx.log(footprint.report(studio.model, needed, least, f"A batch of {spec.batch_size}"))
     done = 0
     for t0, concept, batch in _batches(units, studio):
         sampler = studio.sampler(studio.weights_of(concept))

@@ -162,7 +162,8 @@ def test_the_estimate_grows_with_the_batch_and_refuses_what_can_never_fit(
         footprint, "describe_device", lambda device: replace(tiny_device, total_bytes=1 << 20)
     )
     with pytest.raises(OutOfMemory, match="has 1 MB"):
-        footprint.report(model, 3 << 20, "A batch")
+        footprint.report(model, 9 << 20, 3 << 20, "A batch")
+    assert "9 MB" in footprint.report(model, 9 << 20, 1 << 20, "A batch")
 
 
 def tensor_bytes() -> int:
