@@ -164,7 +164,10 @@ class MainWindow(QMainWindow):
         if self.session is None:
             return
         name, _ = QFileDialog.getSaveFileName(
-            self, "Save the report", str(self.session.project.path.with_suffix(".html")), "*.html"
+            self,
+            "Save the report",
+            str(self.session.project.path.with_suffix(".html")),
+            "A page for any browser (*.html);;A document (*.pdf)",
         )
         if name:
             self.session.save_report(Path(name))

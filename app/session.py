@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
@@ -16,7 +17,7 @@ from dafusion_core.api import export_folder, write_report
 from dafusion_core.api.project import Project
 from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import Job, JobState
+from dafusion_core.domain.records import Job, JobState, Part
 from dafusion_core.jobs.events import (
     Event,
     JobEvent,
@@ -28,6 +29,7 @@ from dafusion_core.jobs.supervisor import WORKER_TARGET, JobSupervisor
 from dafusion_core.settings import get_int, get_str
 
 POLL_MS = 2000
+WATCH_MS = 3000
 
 
 class Session(QObject):
@@ -38,12 +40,14 @@ class Session(QObject):
         failed(Exception): a command or the queue failed; show it.
         imported(tuple): (done, total, name) of a running import.
         made(tuple): (sentence, path) of something written for the user.
+        lost(bool): the project's file is gone from its place (True), or there again.
     """
 
     closed = Signal()
     failed = Signal(object)
     imported = Signal(object)
     made = Signal(object)
+    lost = Signal(bool)
 
     #: Tests put a worker here that needs no torch.
     worker_target = WORKER_TARGET
@@ -78,6 +82,12 @@ class Session(QObject):
         self._poll.timeout.connect(self._look_for_foreign_changes)
         if project.is_read_only:
             self._poll.start()
+        # A drive can be unplugged and a folder moved while the project is open.
+        self._is_lost = False
+        self._watch = QTimer(self)
+        self._watch.setInterval(WATCH_MS)
+        self._watch.timeout.connect(self._look_whether_it_is_there)
+        self._watch.start()
 
     @property
     def is_read_only(self) -> bool:
@@ -169,12 +179,20 @@ class Session(QObject):
             lambda saved: self.made.emit((f"Report saved: {saved}", saved)),
         )
 
-    def export(self, folder: Path, *, kept_only: bool, real: bool) -> None:
-        """Copy pictures to a folder in the background."""
-        self.imports.submit(
-            lambda: export_folder(self.project, folder, "kept" if kept_only else "all", real=real),
-            lambda report: self.made.emit((report.sentence, folder)),
-        )
+    def export(self, folder: Path, *, kept_only: bool, real: bool, form: str = "folders") -> None:
+        """Copy pictures to a folder in the background, in one of the core's forms."""
+        curation: Literal["kept", "all"] = "kept" if kept_only else "all"
+
+        def command() -> str:
+            if form == "folders":
+                return export_folder(self.project, folder, curation, real=real).sentence
+            what: Literal["both", "synthetic"] = "both" if real else "synthetic"
+            report = self.project.export(
+                folder, form, what=what, curation=curation, parts=[Part.TRAIN]
+            )
+            return report.sentence
+
+        self.imports.submit(command, lambda sentence: self.made.emit((sentence, folder)))
 
     def log_path(self) -> Path:
         """The log of the first worker."""
@@ -246,6 +264,17 @@ class Session(QObject):
                 )
             )
 
+    @Slot()
+    def _look_whether_it_is_there(self) -> None:
+        """In the background: a place on a network that is gone takes its time to say so."""
+        if not self.reads.is_busy and not self._is_closing:
+            self.reads.submit(self.project.path.exists, self._note_place)
+
+    def _note_place(self, exists: bool) -> None:
+        if exists is self._is_lost:
+            self._is_lost = not exists
+            self.lost.emit(self._is_lost)
+
     # Closing ------------------------------------------------------------------------------
 
     def running_jobs(self) -> list[Job]:
@@ -258,6 +287,7 @@ class Session(QObject):
             return
         self._is_closing = True
         self._poll.stop()
+        self._watch.stop()
         self.imports.should_stop.set()
         if self.jobs.is_running:
             self.jobs.stop()

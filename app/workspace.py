@@ -100,6 +100,7 @@ class Workspace(QWidget):
         session.imported.connect(self._on_import_progress)
         session.made.connect(self._on_made)
         session.failed.connect(self._on_failed)
+        session.lost.connect(self._on_lost)
         actions.bind("everything", self.do_next)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
@@ -246,6 +247,21 @@ class Workspace(QWidget):
         opened = QUrl.fromLocalFile(str(path))
         choices = [("Open", lambda: QDesktopServices.openUrl(opened)), ("Close", lambda: None)]
         self.bar.say("made", "info", sentence, choices)
+
+    def _on_lost(self, is_lost: bool) -> None:
+        path = self.session.project.path
+        if not is_lost:
+            self.bar.remove("lost")
+            self.said.emit(f"{path.name} is there again.")
+            return
+        text = (
+            f"“{path.name}” is gone from {path.parent}: moved, renamed, or unplugged. "
+            "What was decided before is in it. Put it back, or close and open it where it is now."
+        )
+        self.bar.say("lost", "error", text, [("Close the project", self._close_asked)])
+
+    def _close_asked(self) -> None:
+        self.actions_table["close"].trigger()
 
     # On opening ---------------------------------------------------------------------------
 

@@ -150,17 +150,23 @@ class Database:
 
 
 def connect(
-    path: Path, *, read_only: bool = False, immutable: bool = False, journal: str = "wal"
+    path: Path,
+    *,
+    read_only: bool = False,
+    immutable: bool = False,
+    journal: str = "wal",
+    must_exist: bool = False,
 ) -> Database:
     """Open `path` with the settings every connection shares.
 
     `immutable` is for read-only places, where not even WAL's shared-memory file can be made.
+    A file that is not there is made, unless `must_exist`.
     """
     uri = "file:" + quote(str(path.absolute()))
     if read_only:
         uri += "?mode=ro" + ("&immutable=1" if immutable else "")
     else:
-        uri += "?mode=rwc"
+        uri += "?mode=rw" if must_exist else "?mode=rwc"
     with explaining_errors():
         connection = sqlite3.connect(
             uri,

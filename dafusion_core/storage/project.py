@@ -110,6 +110,8 @@ class ProjectFile:
                 read_only=self.is_read_only,
                 immutable=self._immutable,
                 journal=self._journal,
+                # Moved away meanwhile, it must not come back as an empty file.
+                must_exist=bool(self._all),
             )
             self._local.db = db
             with self._guard:

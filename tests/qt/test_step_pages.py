@@ -9,6 +9,7 @@ from PySide6.QtCore import QPointF, Qt
 from pytestqt.qtbot import QtBot
 
 from app import costs
+from app.dialogs.export import ExportDialog
 from app.dialogs.health import HealthDialog
 from app.main_window import MainWindow
 from app.models.curation_filter import CurationFilter, Mark, Sort
@@ -287,3 +288,23 @@ def test_a_dropped_picture_is_asked_about(qtbot: QtBot, window: MainWindow, phot
     qtbot.waitUntil(
         lambda: any(job.kind == "predict" for job in page.project.jobs()), timeout=10_000
     )
+
+
+def test_exports_have_a_form_and_a_summary(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    project = window.session.project  # type: ignore[union-attr]
+    project.make_split()
+    ids = make_pictures(project, project.generate(variants=1), 0, 6)
+    project.keep(ids[:3])
+    dialog = ExportDialog(window.session, window)  # type: ignore[arg-type]
+    assert dialog.summary.text().startswith("This writes 3 synthetic images and 12 training photos")
+    dialog.all.setChecked(True)
+    dialog.real.setChecked(False)
+    assert dialog.summary.text().startswith("This writes 6 synthetic images and 0 training photos")
+    dialog.form.setCurrentIndex(dialog.form.findData("csv"))
+    dialog.folder.setText(str(photos.parent / "out"))
+    dialog.start.click()
+    qtbot.waitUntil(lambda: "made" in window.bar.messages, timeout=15_000)
+    lines = (photos.parent / "out" / "labels.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 6

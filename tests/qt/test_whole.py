@@ -319,3 +319,20 @@ def test_work_can_go_on_without_the_window(
     run_in_background(path, log)  # an empty queue: it says so and ends
     qtbot.waitUntil(lambda: log.exists() and log.stat().st_size > 0, timeout=15_000)
     qtbot.waitUntil(lambda: not (tmp_path / "alone.files" / "owner.json").exists(), timeout=15_000)
+
+
+def test_a_project_that_is_moved_away_is_told(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    session = window.session
+    assert session is not None
+    session._watch.setInterval(20)
+    path = session.project.path
+    away = path.with_name("away.dafusion")
+    path.rename(away)
+    qtbot.waitUntil(lambda: "lost" in window.bar.messages)
+    assert "What was decided before is in it" in window.bar.messages["lost"].text
+    away.rename(path)
+    qtbot.waitUntil(lambda: "lost" not in window.bar.messages)

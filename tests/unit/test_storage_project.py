@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -300,3 +301,25 @@ def test_an_old_schema_is_read_after_it_was_brought_up_to_date(
     assert "colour" in {row["name"] for row in reading.db.query("PRAGMA table_info(label)")}
     reading.close()
     assert len(list(weeds.parent.glob("*.backup-*"))) == 1
+
+
+def test_a_project_moved_away_is_not_made_anew_by_another_thread(tmp_path: Path) -> None:
+    opened = create_project(tmp_path / "here")
+    failed: list[Exception] = []
+
+    def read() -> None:
+        try:
+            opened.db.query("SELECT 1 FROM label")
+        except EnvironmentProblem as error:
+            failed.append(error)
+
+    try:
+        opened.path.rename(tmp_path / "there.dafusion")
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        assert not opened.path.exists()
+        assert failed
+        (tmp_path / "there.dafusion").rename(opened.path)
+    finally:
+        opened.close()
