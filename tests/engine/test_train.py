@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,13 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dafusion_core.domain.errors import Cancelled, EnvironmentProblem, LeakError, UserError
+from dafusion_core.domain.errors import Cancelled, LeakError, UserError
 from dafusion_core.domain.inputs import ImageInput, TrainingInputs
 from dafusion_core.domain.specs import Arm, TrainingSpec, derive_seed
 from dafusion_core.engine import augment as augmenting
-from dafusion_core.engine import classifiers
 from dafusion_core.engine.classifiers import (
     build_classifier,
-    choose_normalisation,
-    download_weights,
 )
-from dafusion_core.engine.embedding import flatten_map
-from dafusion_core.engine.monitor import Alarms
 from dafusion_core.engine.sampling import seeded
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods import fitting, train
@@ -372,129 +366,6 @@ def test_every_arm_of_the_choices_trains(tmp_path: Path, ctx: NullContext) -> No
     assert len(ctx.results) == 4
     losses = {ctx.results[unit.key][1]["epochs"][0]["train_loss"] for unit in units}
     assert len(losses) == 4
-
-
-# --------------------------------------------------------------------- watching a training
-
-
-def test_early_stopping_takes_the_best_epoch_of_validation(
-    tmp_path: Path, ctx: NullContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inputs = make_inputs(tmp_path)
-    planned = iter([0.5, 0.7, 0.6, 0.6, 0.6])
-    rows: list[dict[str, Any]] = []
-    real = fitting.Fit._do_epoch
-
-    def fake(self: Any, epoch: int, unit: Any, at: Any) -> dict[str, Any]:
-        row = real(self, epoch, unit, at) | {"validation_accuracy": next(planned)}
-        rows.append(row | {"state": {k: v.clone() for k, v in self.network.state_dict().items()}})
-        return row
-
-    monkeypatch.setattr(fitting.Fit, "_do_epoch", fake)
-    spec = make_spec(arms=(Arm("real"),), epochs=9, patience=2, protocol="finetune")
-    train.run(spec, inputs, UNITS[:1], ctx)
-    files, record = ctx.results["real/0"]
-    assert (len(rows), record["chosen_epoch"], record["steps"]) == (4, 2, 12)
-    assert record["test_accuracy_last"] == pytest.approx(rows[1]["test_accuracy"])
-    with safe_open(str(files["weights"]), framework="pt") as stream:
-        for name, value in rows[1]["state"].items():
-            assert torch.equal(stream.get_tensor(name), value)
-    with pytest.raises(UserError, match="needs validation images"):
-        train.run(spec, dataclasses.replace(inputs, validation=()), UNITS[:1], ctx)
-
-
-def test_alarms() -> None:
-    stuck = Alarms(chance=0.25)
-    said = [stuck.look(1.4, 0.3, 0.3) for _ in range(8)]
-    assert [len(texts) for texts in said] == [0, 0, 0, 0, 0, 1, 0, 0]
-    assert "Nothing improves" in said[5][0]
-    by_heart = Alarms(chance=0.25)
-    assert by_heart.look(0.5, 1.0, 0.8) == []
-    assert "by heart" in by_heart.look(0.1, 1.0, 0.25)[0]
-    falling = Alarms(chance=0.25)
-    assert [falling.look(1 / (1 + n), 0.6, 0.25) for n in range(9)] == [[]] * 9
-
-
-def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path, ctx: NullContext) -> None:
-    inputs = make_inputs(tmp_path)
-    spec = make_spec(arms=(Arm("real"),), protocol="finetune", learning_rate=1e30)
-    with pytest.raises(UserError, match="not a number"):
-        train.run(spec, inputs, UNITS[:1], ctx)
-
-
-def test_the_map_shows_training_and_test_images(tmp_path: Path, ctx: NullContext) -> None:
-    inputs = make_inputs(tmp_path)
-    train.run(make_spec(arms=(Arm("real"),), epochs=1), inputs, UNITS[:1], ctx)
-    found = ctx.results["real/0"][1]["map"]
-    assert found["image_ids"] == [image.id for image in (*inputs.train, *inputs.test)]
-    assert found["is_test"] == [0] * len(inputs.train) + [1] * len(inputs.test)
-    assert np.shape(found["points"]) == (len(found["image_ids"]), 2)
-
-
-def test_principal_components_are_those_of_scikit_learn() -> None:
-    decomposition = pytest.importorskip("sklearn.decomposition", exc_type=ImportError)
-    values = torch.randn(30, 7, generator=torch.Generator().manual_seed(0))
-    points, shares = flatten_map(values)
-    pca = decomposition.PCA(2).fit(values.double().numpy())
-    expected = pca.transform(values.double().numpy())
-    assert np.allclose(np.abs(points), np.abs(expected), atol=1e-8)
-    assert shares == pytest.approx(pca.explained_variance_ratio_.tolist())
-    assert flatten_map(torch.ones(4, 3)) == ([[0.0, 0.0]] * 4, [0.0, 0.0])
-
-
-# --------------------------------------------------------------------------- normalisation
-
-
-def test_normalisation_travels_with_the_weights(tmp_path: Path, ctx: NullContext) -> None:
-    inputs = make_inputs(tmp_path)
-    spec = make_spec(arms=(Arm("real"),), normalisation="imagenet", protocol="finetune", epochs=1)
-    train.run(spec, inputs, UNITS[:1], ctx)
-    weights = str(ctx.results["real/0"][0]["weights"])
-    imagenet, half = augmenting.IMAGENET, augmenting.HALF
-    assert choose_normalisation("auto", "finetune", weights) == imagenet
-    assert choose_normalisation("auto", "paper", weights) == half
-    assert choose_normalisation("half", "probe", weights) == half
-    assert choose_normalisation("auto", "probe", "imagenet") == imagenet
-    assert choose_normalisation("auto", "probe", "") == half
-    picture = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-    expected = torchvision.transforms.v2.functional.normalize(
-        picture / 255, list(imagenet.mean), list(imagenet.std)
-    )
-    assert torch.allclose(augmenting.normalise(picture, imagenet), expected, atol=1e-6)
-
-
-def test_a_network_of_timm_by_name(tmp_path: Path, ctx: NullContext) -> None:
-    pytest.importorskip("timm")
-    inputs = make_inputs(tmp_path)
-    spec = make_spec(arms=(Arm("real"),), backbone="timm/test_resnet", epochs=1, protocol="probe")
-    train.run(spec, inputs, UNITS[:1], ctx)
-    assert ctx.results["real/0"][1]["steps"] == 3
-    with pytest.raises(UserError, match="not a network of timm"):
-        build_classifier("timm/none_such", 3)
-
-
-def test_weights_are_fetched_only_when_asked_and_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    content = b"weights"
-    digest = hashlib.sha256(content).hexdigest()[:8]
-    (tmp_path / "good.pth").write_bytes(content)
-    (tmp_path / "bad.pth").write_bytes(b"other")
-    place = tmp_path / "hub" / f"resnet18-{digest}.pth"
-    monkeypatch.setattr(classifiers, "weights_file", lambda backbone: place)
-    with pytest.raises(EnvironmentProblem, match="damaged"):
-        download_weights("resnet18", url=(tmp_path / "bad.pth").as_uri())
-    with pytest.raises(EnvironmentProblem, match="could not be fetched"):
-        download_weights("resnet18", url=(tmp_path / "none.pth").as_uri())
-    assert list(place.parent.iterdir()) == []
-    seen: list[tuple[int, int]] = []
-    done = download_weights(
-        "resnet18", lambda *now: seen.append(now), url=(tmp_path / "good.pth").as_uri()
-    )
-    assert done == place
-    assert done.read_bytes() == content
-    assert seen == [(7, 7)]
 
 
 # ------------------------------------------------------------------------------ augmentation

@@ -14,14 +14,15 @@ from PIL import Image
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import FileInput, ImageInput, ModelExportInputs, PredictionInputs
-from dafusion_core.domain.specs import Arm, ModelExportSpec, PredictionSpec
+from dafusion_core.domain.specs import Arm, ModelExportSpec, PredictionSpec, derive_seed
 from dafusion_core.engine import trained as trained_module
+from dafusion_core.engine.classifiers import build_classifier
 from dafusion_core.engine.trained import load_trained
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods import export_model, predict, train
 
 from .conftest import make_unit
-from .test_train import LABELS, make_inputs, make_spec
+from .test_train import BACKBONE, LABELS, make_inputs, make_spec
 
 
 @pytest.fixture
@@ -132,3 +133,25 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"rubbish")
     with pytest.raises(UserError, match="is not a classifier"):
         load_trained(tmp_path / "x.safetensors")
+
+
+def test_the_probe_leaves_the_frozen_part_as_it_was_and_says_what_the_network_says(
+    tmp_path: Path, ctx: NullContext
+) -> None:
+    """Cached features give what a pass through the saved network gives."""
+    inputs = make_inputs(tmp_path)
+    spec = make_spec(arms=(Arm("real"),), protocol="probe", epochs=3)
+    train.run(spec, inputs, [make_unit(1, "real/0", arm="real", seed=0)], ctx)
+    files, record = ctx.results["real/0"]
+    trained = load_trained(files["weights"])
+    start = build_classifier(BACKBONE, 3, "", derive_seed("weights", 0)).state_dict()
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, start[name]) == (not name.startswith("fc.")), name
+    pictures = np.stack(
+        [
+            np.asarray(Image.open(tmp_path / i.path).resize((32, 32), Image.Resampling.BILINEAR))
+            for i in inputs.test
+        ]
+    ).transpose(0, 3, 1, 2)
+    found = trained.probabilities(torch.from_numpy(pictures), torch.device("cpu")).numpy()
+    assert np.abs(found - record["test"]["probabilities"]).max() < 1e-5
