@@ -67,6 +67,9 @@ class FoldedGrid(PictureGrid):
         super().__init__(loader, parent)
         #: Pictures are at least this large; what is left of the width is shared among them.
         self.wanted_size = 112
+        # A scroll bar that comes and goes would change the width, and with it the folding.
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.folded = GridProxyModel(source, 4, self)
         self.setModel(self.folded)
         self._anchor = -1

@@ -189,8 +189,8 @@ def test_rates_count_decide_and_mark_what_cannot_train(qtbot: QtBot, page: Curat
     assert len(rates.chosen_ids()) == 4
     rates.buttons["reject"].click()
     settle(qtbot, page)
-    assert rates.table.item(0, 2).text() == "0 % of 4"
-    assert rates.table.item(3, 2).text() == "0 % of 4, 8 left"
+    assert rates.table.item(0, 2).text() == "0 %"
+    assert rates.table.item(3, 2).text() == "0 %, 8 left"
     assert rates.table.item(0, 6).text() == "4 of 4"
     page.decide(Curation.REJECTED, page.model.ids_where(concept))
     settle(qtbot, page)

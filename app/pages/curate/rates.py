@@ -157,12 +157,12 @@ class RatesView(QWidget):
 
 
 def _cell_text(counts: Counts) -> str:
-    """“83 % of 6, 2 left”."""
+    """“83 %, 2 left”."""
     if not counts.made:
         return "–" if not counts.waiting else f"{counts.waiting:,} to come"
     left = counts.by_curation[Curation.UNDECIDED]
     rate = counts.accept_rate
     if rate is None:
         return f"{left:,} left"
-    text = f"{rate:.0%} of {counts.decided:,}".replace("%", " %")
+    text = f"{rate:.0%}".replace("%", " %")
     return text + (f", {left:,} left" if left else "")
