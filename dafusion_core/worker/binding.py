@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.errors import LeakError, UserError
 from dafusion_core.domain.inputs import (
     AnyInputs,
     CheckInputs,
@@ -39,6 +39,7 @@ from dafusion_core.domain.specs import (
 from dafusion_core.storage.annotation import find_regions
 from dafusion_core.storage.concepts import (
     all_concepts,
+    concept_labels,
     erased_models,
     inversion_files,
     token_embeddings,
@@ -47,6 +48,7 @@ from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels, find_images
 from dafusion_core.storage.jobs import get_job
 from dafusion_core.storage.results import get_run, training_runs
+from dafusion_core.storage.splits import parts_of
 from dafusion_core.storage.synthetic import find_synthetic_ids, get_synthetic
 
 
@@ -161,6 +163,7 @@ def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
     """Sources are training images only. Raises UserError naming concepts without embedding."""
     concepts = _concepts(db, spec.split_id)
     embeddings: dict[str, EmbeddingInput] = {}
+    _check_learned(db, spec.inversion_job, spec.split_id)
     if spec.inversion_job is not None:
         for found in token_embeddings(db, spec.inversion_job):
             embeddings[str(found.concept_id)] = EmbeddingInput(
@@ -182,6 +185,27 @@ def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
         adapters=_left_files(db, spec.inversion_job, "lora"),
         regions=_regions(db, sources) if spec.mask != "none" else {},
     )
+
+
+def _check_learned(db: Database, inversion_job: int | None, split_id: int) -> None:
+    """Raise LeakError when an inversion learned from images that this split holds out.
+
+    The split may have changed, or be another one, since the words were learned.
+    """
+    inputs = get_job(db, inversion_job).inputs if inversion_job is not None else None
+    learned = {
+        image["id"]
+        for concept in (inputs or {}).get("concepts", {}).values()
+        for image in concept.get("images", ())
+    }
+    parts = parts_of(db, split_id)
+    held = sorted(i for i in learned if parts.get(i) in (Part.TEST, Part.VALIDATION))
+    if held:
+        raise LeakError(
+            f"Job {inversion_job} learned its words from {len(held)} images that are now held out "
+            f"for validation or testing (such as image {held[0]}).",
+            "Learn the words again with the current split.",
+        )
 
 
 def _regions(db: Database, sources: dict[str, ImageInput]) -> dict[str, tuple[RegionInput, ...]]:
@@ -231,12 +255,15 @@ def _synthetics(db: Database, arm: Arm, use_undecided: bool) -> dict[str, tuple[
     allowed = {Curation.KEPT}
     if use_undecided and not arm.only_kept:
         allowed.add(Curation.UNDECIDED)
+    # A picture made as one class must not train another: its source was relabelled since.
+    made_as, is_now = concept_labels(db), {i.id: i.label for i in find_images(db)}
     by_source: dict[str, tuple[str, ...]] = {}
     for image in get_synthetic(db, find_synthetic_ids(db, job_id=arm.generation_job)):
         is_asked = (not arm.t0_set or image.t0 in arm.t0_set) and (
             arm.variants is None or image.variant < arm.variants
         )
-        if is_asked and image.curation in allowed:
+        is_same = made_as.get(image.concept_id) == is_now.get(image.source_image_id)
+        if is_asked and is_same and image.curation in allowed:
             key = str(image.source_image_id)
             by_source[key] = (*by_source.get(key, ()), image.path)
     if not by_source:
@@ -256,6 +283,8 @@ def bind_training(db: Database, spec: TrainingSpec) -> TrainingInputs:
     synthetics: dict[str, dict[str, tuple[str, ...]]] = {}
     for arm in spec.arms:
         if arm.generation_job is not None:
+            learned_by = get_job(db, arm.generation_job).spec.get("inversion_job")
+            _check_learned(db, learned_by, spec.split_id)
             synthetics[arm.name] = _synthetics(db, arm, spec.use_undecided)
     return TrainingInputs(
         labels=tuple(label.name for label in all_labels(db)),
@@ -270,7 +299,9 @@ def bind_evaluation(db: Database, spec: EvaluationSpec) -> EvaluationInputs:
     """The stored test predictions of every run of the training job."""
     runs = training_runs(db, spec.training_job)
     return EvaluationInputs(
-        labels=tuple(label.name for label in all_labels(db)),
+        # Classes may have been renamed or reordered since: the runs keep to their own.
+        labels=tuple((get_job(db, spec.training_job).inputs or {}).get("labels") or ())
+        or tuple(label.name for label in all_labels(db)),
         runs=tuple(
             RunInput(
                 arm=run.arm,
