@@ -253,16 +253,14 @@ class PipelineCache:
         adapter: Path | None = None,
         embeddings: tuple[Path, ...] = (),
         memory: Memory = "normal",
-        is_compiled: bool = False,
     ) -> DiffusionModel:
         """The model of `source`, with a difference file patched in and embeddings added.
 
         `adapter`: low-rank changes, added to what the erasure left. `memory`: see
-        `footprint.save_memory`. `is_compiled`: the U-Net goes through torch.compile. Raises
-        UserError when a file does not belong to this base model.
+        `footprint.save_memory`. Raises UserError when a file does not belong to this base model.
         """
         dtype = dtype or choose_dtype(device)
-        base = self._get_base(source, device, dtype, memory, is_compiled)
+        base = self._get_base(source, device, dtype, memory)
         self._patch(base, erasure, adapter)
         key = tuple(sources.file_hash(path) for path in embeddings)
         if not embeddings:
@@ -279,21 +277,17 @@ class PipelineCache:
         device: torch.device,
         dtype: torch.dtype,
         memory: Memory,
-        is_compiled: bool,
     ) -> DiffusionModel:
         files = sources.locate(source)
         if not files.is_single_file:
             sources.check_folder(files.path)
         settings = sources.hash_settings(files)
         identity = (sources.hash_weights(files), settings, str(files.path))
-        key = (*identity, str(device), str(dtype), memory, str(is_compiled))
+        key = (*identity, str(device), str(dtype), memory)
         if self._base is None or key != self._base_key:
             self.clear()
             self._base = load_model(source, device, dtype)
             footprint.save_memory(self._base, memory)
-            if is_compiled:
-                # In place, so that parameters keep their names and can still be patched.
-                self._base.unet.compile()
             self._base_key = key
         return self._base
 

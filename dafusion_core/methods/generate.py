@@ -106,7 +106,6 @@ class _Studio:
             adapter=weights.adapter,
             embeddings=self._embeddings,
             memory=spec.memory,
-            is_compiled=spec.compile,
         )
         self._weights = weights
         return model
