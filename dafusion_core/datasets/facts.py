@@ -60,11 +60,11 @@ def measure(image: Image.Image, turn: Image.Transpose | None = None) -> PictureF
         grey = grey.transpose(turn)
     values = np.asarray(grey, np.float32)
     grid = np.asarray(grey.resize((_GRID, _GRID), Image.Resampling.BOX), np.float64)
-    spread = float(values.var(dtype=np.float64))
+    spread = float(values.var())
     return PictureFacts(
         fingerprint=_fingerprint(grid),
         sharpness=float(_laplacian(values).var()) / max(spread, 1.0),
-        brightness=float(values.mean(dtype=np.float64)) / 255,
+        brightness=float(values.mean()) / 255,
         contrast=math.sqrt(spread) / 255,
     )
 
