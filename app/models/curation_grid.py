@@ -83,7 +83,8 @@ class CurationGridModel(QAbstractTableModel):
 
     def take_checks(self) -> int:
         """Read what was measured on the pictures; returns how many were."""
-        found = self.project.checks(list(self._by_id)) if self._by_id else {}
+        was_checked = any(job.kind == "check" for job in self.project.jobs())
+        found = self.project.checks(list(self._by_id)) if was_checked else {}
         for synthetic_id, check in found.items():
             cell = self._by_id[synthetic_id]
             take_check(cell, check, self._names.get(cell.concept_id, ""))

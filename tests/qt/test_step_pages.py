@@ -183,8 +183,9 @@ def test_checks_mark_filter_and_sort(qtbot: QtBot, window: MainWindow, photos: P
         }
         for n, i in enumerate(ids)
     ]
+    check = project.check(job.id)
     with project.file.db.atomic():
-        add_checks(project.file.db, job.id, rows)
+        add_checks(project.file.db, check.id, rows)
     workspace_of(window).show_step(Step.CURATE)
     page = workspace_of(window).curate
     page.filters.set_filter(CurationFilter(marks=frozenset({Mark.OTHER_CLASS})))
@@ -199,7 +200,7 @@ def test_checks_mark_filter_and_sort(qtbot: QtBot, window: MainWindow, photos: P
     assert ("Sharpness", "10, blank") in page.info.lines
     page.toggle_info()
     page.filters.check_wanted.emit()
-    qtbot.waitUntil(lambda: any(found.kind == "check" for found in project.jobs()))
+    qtbot.waitUntil(lambda: [found.kind for found in project.jobs()].count("check") == 2)
 
 
 def test_findings_come_with_remedies(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
