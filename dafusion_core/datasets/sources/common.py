@@ -157,6 +157,15 @@ class PictureIndex:
         text = name.strip().replace("\\", "/")
         if not text or "\x00" in text:
             return None, "the row names no file"
+        if "/" not in text and is_picture_name(text):
+            # Without asking the disk, which a list of a million rows would do for a minute.
+            matches = self._names().get(normal_name(text), [])
+            beside = [path for path in matches if path.parent == self.root]
+            if beside or len(matches) == 1:
+                return (beside or matches)[0], ""
+            if matches:
+                return None, f"{len(matches)} files have this name; write the folder too"
+            return None, "the file is not there"
         path = Path(os.path.normpath(self.root / text))
         if not Path(text).is_absolute() and not _is_below(path, self.root):
             return None, "the path leads out of the folder of the list"
