@@ -38,25 +38,25 @@ def initial(db: UtilsDatabase) -> None:
 @MIGRATIONS()
 def curating(db: UtilsDatabase) -> None:
     """Ratings of synthetic images and saved views."""
-    _run_script(db, "0005_curating.sql")
+    _run_script(db, "0002_curating.sql")
 
 
 @MIGRATIONS()
 def annotation(db: UtilsDatabase) -> None:
     """Regions, notes and doubts about images; one journal for every undoable command."""
-    _run_script(db, "0002_annotation.sql")
+    _run_script(db, "0003_annotation.sql")
 
 
 @MIGRATIONS()
 def engine(db: UtilsDatabase) -> None:
     """Further files of inversions; measurements on synthetic images."""
-    _run_script(db, "0003_engine.sql")
+    _run_script(db, "0004_engine.sql")
 
 
 @MIGRATIONS()
 def experiments(db: UtilsDatabase) -> None:
     """Experiments and artefacts of jobs."""
-    _run_script(db, "0004_experiments.sql")
+    _run_script(db, "0005_experiments.sql")
 
 
 SCHEMA_VERSION = 5  # how many steps there are; a test counts them
