@@ -16,6 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import psutil
 
@@ -258,9 +259,12 @@ def reap(db: Database, grace_s: float = 3.0) -> list[int]:
 
     A worker whose program died leaves by itself at its next step; one that is still there after
     `grace_s` is ended. Its jobs become interrupted (cancelled if that was asked for). A worker
-    on another computer is only believed gone when its lease has run out. Returns the job ids.
+    on another computer is only believed gone when its lease has run out. In a copy of a project
+    somebody works on, the rows name the original's worker, which is left in peace. Returns the
+    job ids.
     """
     deadline = time.monotonic() + grace_s
+    path = Path(db.value("SELECT file FROM pragma_database_list WHERE name = 'main'"))
     reaped = []
     for job in all_jobs(db, [JobState.RUNNING]):
         process = owner_process(job.owner) if job.owner else None
@@ -268,7 +272,7 @@ def reap(db: Database, grace_s: float = 3.0) -> list[int]:
             lease = db.value("SELECT lease_until FROM job WHERE id = ?", [job.id]) or 0
             if lease > time.time():
                 continue
-        if process is not None:
+        if process is not None and _works_on(process[0], path):
             _see_off(*process, deadline)
         with db.atomic():
             changed = db.execute(
@@ -285,6 +289,14 @@ def reap(db: Database, grace_s: float = 3.0) -> list[int]:
         if changed:
             reaped.append(job.id)
     return reaped
+
+
+def _works_on(pid: int, path: Path) -> bool:
+    """Whether a process has this very file open, as every worker has its project's."""
+    try:
+        return any(os.path.samefile(file.path, path) for file in psutil.Process(pid).open_files())
+    except (psutil.Error, OSError):  # gone, or not ours to look at and so not our worker
+        return False
 
 
 def _see_off(pid: int, started: float, deadline: float) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from dafusion_core import api
 from dafusion_core.domain.errors import Stopped, UserError
 from dafusion_core.domain.records import JobState, UnitState
 from dafusion_core.domain.specs import ErasureSpec
@@ -22,6 +28,7 @@ from dafusion_core.storage.jobs import (
     get_metrics,
     get_units,
 )
+from dafusion_core.storage.lock import process_is_alive
 from dafusion_core.storage.project import ProjectFile, create_project
 
 ME = "here:1:1.0"
@@ -222,6 +229,29 @@ def test_reaping_takes_jobs_from_the_dead_only(db: Database) -> None:
     assert get_job(db, remote).state is JobState.RUNNING  # its lease still runs
     db.execute("UPDATE job SET lease_until = ?", [time.time() - 1])
     assert queue.reap(db) == [remote]
+
+
+def test_reaping_ends_the_worker_of_this_project_but_not_of_its_original(
+    project: ProjectFile, tmp_path: Path
+) -> None:
+    hold_open = (
+        "import sys, time; file = open(sys.argv[1], 'rb'); print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", hold_open, str(project.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        started = psutil.Process(worker.pid).create_time()
+        owner = f"{socket.gethostname()}:{worker.pid}:{started:.2f}"
+        new_job(project.db)
+        queue.claim(project.db, owner, "cpu")
+        project.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy(project.path, tmp_path / "copy.dafusion")
+        with api.open(tmp_path / "copy.dafusion") as copy:
+            assert [job.state for job in copy.jobs()] == [JobState.INTERRUPTED]
+        assert process_is_alive(worker.pid, started)
+        queue.reap(project.db, grace_s=0)
+        assert not process_is_alive(worker.pid, started)
 
 
 def test_inputs_are_bound_once(db: Database) -> None:
