@@ -208,7 +208,7 @@ def style_sheet(c: Colors) -> str:
     QSlider::sub-page:horizontal {{ background: {c.accent}; border-radius: 2px; }}
     QSlider::handle:horizontal {{ width: 14px; height: 14px; margin: -6px 0; border-radius: 8px;
         background: {c.surface}; border: 1px solid {c.control}; }}
-    QSlider::handle:horizontal:hover, QSlider:focus::handle:horizontal {{
+    QSlider::handle:horizontal:hover, QSlider::handle:horizontal:focus {{
         border: 2px solid {c.accent}; }}
     QSlider {{ min-height: 20px; outline: none; }}
     QToolButton {{ color: {c.text}; border: 1px solid transparent; border-radius: 5px;

@@ -168,6 +168,10 @@ def _learn_group(
         learner.ids = prompt_ids(model, learner.names)
         learner.held_out_before = held_out_loss(model, learner)
     first = loop.begin()
+    if first == 0:
+        for learner in learners:
+            name = f"held-out/{learner.concept.name}"
+            ctx.metric(name, 0, learner.held_out_before, learner.unit)
     every = spec.preview_every or max(_PREVIEW_EVERY, spec.steps // 4)
     pending: list[torch.Tensor] = []
     for step in range(first, spec.steps):

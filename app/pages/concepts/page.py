@@ -39,7 +39,7 @@ LOSS_TIP = (
     "pictures, timesteps and noise both times. Smaller is better."
 )
 LIVE_MS = 1500
-LOSS_NAMES = {"loss": "Loss while learning", "held_out": "Loss on fixed noise and timesteps"}
+LOSS_NAMES = {"loss": "Loss while learning", "held-out": "Loss on fixed noise and timesteps"}
 MOVED_TIP = "How far the token's vectors moved from where they started; 0 means: nothing learned."
 
 
@@ -210,7 +210,9 @@ def _unit_words(job: Job, unit: JobUnit, step: int | None) -> str:
 
 def _loss_lines(metrics: Sequence[Metric]) -> dict[str, list[Line]]:
     """A plot per kind of loss, a line per class: series are named “loss/dandelion”."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {
+        title: {} for title in LOSS_NAMES.values()
+    }
     for metric in metrics:
         kind, _, name = metric.series.partition("/")
         if name:
@@ -219,6 +221,7 @@ def _loss_lines(metrics: Sequence[Metric]) -> dict[str, list[Line]]:
     return {
         title: [Line(name, points) for name, points in lines.items()]
         for title, lines in found.items()
+        if lines
     }
 
 
