@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import (
     QActionGroup,
     QCloseEvent,
@@ -337,7 +337,9 @@ class MainWindow(QMainWindow):
         self.actions_table.follow(Situation())
         self.welcome.refresh()
         if self._is_leaving:
-            self.close()
+            # Later, because Qt takes no notice of a close within a close, and where nothing ran
+            # this is still the first one.
+            QTimer.singleShot(0, self.close)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Close the project first; the window follows when its work has stopped."""

@@ -252,3 +252,12 @@ def test_news_that_was_on_its_way_while_closing_is_dropped(
     session.close_now()
     session.jobs.happened.emit(UnitFinished(job_id=1, unit_id=1, result_id=1))
     assert window.session is None  # and pytest-qt saw no exception in the slot
+
+
+def test_one_closing_is_enough_when_nothing_runs(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    window.close()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=5_000)
