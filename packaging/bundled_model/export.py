@@ -73,6 +73,29 @@ def verify(pipe: StableDiffusionPipeline, folder: Path, length: int = TOKENS) ->
         common.fail(f"unexpected picture {out.shape}")
 
 
+def write(pipe: StableDiffusionPipeline, folder: Path, length: int = TOKENS) -> None:
+    """Put the pipeline into ``folder`` in fp16, keeping other files there, and verify it."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
+    # transformers loads in the type that the configuration names: on a CPU it must be float32
+    config = part / "text_encoder" / "config.json"
+    settings = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
+    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in sorted(part.iterdir()):
+        target = folder / item.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        item.replace(target)
+    part.rmdir()
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
+    verify(pipe, folder, length)
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    common.say(written=folder, megabytes=size / 1e6)
+
+
 def main() -> None:
     """Write the diffusers folder to ``--to``, keeping other files such as the model card."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -82,25 +105,7 @@ def main() -> None:
     args = parser.parse_args()
     common.start(args.seed, 0)
     pipe = assemble(args.out)
-    part = args.to.with_name(args.to.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
-    # transformers loads in the type that the configuration names: on a CPU it must be float32
-    config = part / "text_encoder" / "config.json"
-    settings = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
-    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    args.to.mkdir(parents=True, exist_ok=True)
-    for item in sorted(part.iterdir()):
-        target = args.to / item.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        item.replace(target)
-    part.rmdir()
-    for file in args.to.rglob("*.safetensors"):
-        file.chmod(0o644)
-    verify(pipe, args.to)
-    size = sum(f.stat().st_size for f in args.to.rglob("*") if f.is_file())
-    common.say(written=args.to, megabytes=size / 1e6)
+    write(pipe, args.to)
 
 
 if __name__ == "__main__":

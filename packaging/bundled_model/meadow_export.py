@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import shutil
 from pathlib import Path
 
 import common
 import torch
 from diffusers import StableDiffusionPipeline
-from export import verify
+from export import write
 from meadow_models import TOKENS, build_unet, conditioner, load_vae, tokenizer
 from models import sample_scheduler
 
@@ -51,25 +49,7 @@ def main() -> None:
     args = parser.parse_args()
     common.start(args.seed, 0)
     pipe = assemble(args.out)
-    part = args.to.with_name(args.to.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
-    # transformers loads in the type that the configuration names: on a CPU it must be float32
-    config = part / "text_encoder" / "config.json"
-    settings = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
-    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    args.to.mkdir(parents=True, exist_ok=True)
-    for item in sorted(part.iterdir()):
-        target = args.to / item.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        item.replace(target)
-    part.rmdir()
-    for file in args.to.rglob("*.safetensors"):
-        file.chmod(0o644)
-    verify(pipe, args.to, TOKENS)
-    size = sum(f.stat().st_size for f in args.to.rglob("*") if f.is_file())
-    common.say(written=args.to, megabytes=size / 1e6)
+    write(pipe, args.to, TOKENS)
 
 
 if __name__ == "__main__":

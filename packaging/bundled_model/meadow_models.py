@@ -14,9 +14,8 @@ import common
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from meadow_data import OFFSETS, genome_numbers
-from models import LATENTS, TEXT, build_tokenizer
+from models import LATENTS, TEXT, build_text, build_tokenizer
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from dafusion_core.meadow import ATTRIBUTES, GROUNDS, HELD_OUT, LIGHTS, TRAINING
 from dafusion_core.meadow.captions import GROUND_WORDS, HEAD_WORDS, LIGHT_WORDS
@@ -62,24 +61,6 @@ def build_unet(size: str) -> UNet2DConditionModel:
     )
 
 
-def build_text(vocabulary: int, end_id: int) -> CLIPTextModel:
-    """Three-layer CLIP text encoder of width 96 for ``TOKENS`` tokens."""
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=vocabulary,
-            hidden_size=TEXT,
-            intermediate_size=2 * TEXT,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            max_position_embeddings=TOKENS,
-            projection_dim=TEXT,
-            bos_token_id=end_id - 1,
-            eos_token_id=end_id,
-            pad_token_id=end_id,
-        )
-    )
-
-
 def tokenizer() -> Any:
     """The tokenizer: every training species and every caption word is one token."""
     extra = (
@@ -122,7 +103,7 @@ class Conditioner(nn.Module):
 
     def __init__(self, vocabulary: int, end_id: int, placeholder: int) -> None:
         super().__init__()
-        self.text = build_text(vocabulary, end_id)
+        self.text = build_text(vocabulary, end_id, TOKENS)
         self.token = SpeciesToken()
         self.placeholder = placeholder
         self._vectors: torch.Tensor | None = None

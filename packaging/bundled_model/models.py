@@ -61,8 +61,8 @@ def build_unet(smoke: bool = False) -> UNet2DConditionModel:
     )
 
 
-def build_text(vocabulary: int, end_id: int) -> CLIPTextModel:
-    """Three-layer CLIP text encoder of width 96."""
+def build_text(vocabulary: int, end_id: int, length: int = TOKENS) -> CLIPTextModel:
+    """Three-layer CLIP text encoder of width 96 for ``length`` tokens."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=vocabulary,
@@ -70,7 +70,7 @@ def build_text(vocabulary: int, end_id: int) -> CLIPTextModel:
             intermediate_size=2 * TEXT,
             num_hidden_layers=3,
             num_attention_heads=4,
-            max_position_embeddings=TOKENS,
+            max_position_embeddings=length,
             projection_dim=TEXT,
             bos_token_id=end_id - 1,
             eos_token_id=end_id,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -12,11 +11,11 @@ from dafusion_core.domain.inputs import EvaluationInputs, RunInput
 from dafusion_core.domain.specs import EvaluationSpec
 from dafusion_core.evaluation.comparison import Verdict, compare_runs, render_table
 from dafusion_core.evaluation.intervals import (
-    ImageWeights,
     difference_interval,
     needed_to_see,
     student_quantile,
 )
+from tests.unit.simulated_gains import simulate, true_gain, whole_test
 
 LABELS = ("brick", "grass", "gravel")
 SPEC = EvaluationSpec(training_job=1, baseline="standard", resamples=500)
@@ -307,43 +306,16 @@ def test_student_quantiles() -> None:
     assert student_quantile(0.84, 2) == pytest.approx(1.312, rel=0.01)
 
 
-def simulate(
-    rng: np.random.Generator, seeds: int, per_class: int, classes: int, spread: float, shift: float
-) -> np.ndarray:
-    """Gains [seeds, images] of a made-up pair of arms.
-
-    Whether an image is recognised depends on how hard it is, on how it suits the arm, on how the
-    run went as a whole (`spread`), and on chance; `shift` is what the second arm is better by.
-    """
-    images = classes * per_class
-    ease = rng.normal(0.5, 1.5, images) + rng.normal(0, 0.7, (2, 1, images))
-    level = rng.normal(0, spread, (2, seeds, 1)) + np.array([0, shift])[:, None, None]
-    is_right = ease + level + rng.normal(0, 0.5, (2, seeds, images)) > 0
-    return is_right[1].astype(float) - is_right[0]
-
-
-def true_gain(spread: float, shift: float) -> float:
-    """What `simulate` gives on average over all images and runs."""
-    whole = NormalDist(sigma=(1.5**2 + 0.7**2 + spread**2 + 0.5**2) ** 0.5)
-    return whole.cdf(0.5 + shift) - whole.cdf(0.5)
-
-
-def weights(per_class: int, classes: int) -> ImageWeights:
-    truth = np.repeat(np.arange(classes), per_class)
-    strata = tuple(np.flatnonzero(truth == label) for label in range(classes))
-    return ImageWeights(truth, np.full(len(truth), 1 / len(truth)), strata)
-
-
 def coverage(
-    seeds: int, per_class: int, classes: int, spread: float, shift: float, times: int
+    seeds: int, per_class: int, spread: float, shift: float, times: int
 ) -> tuple[float, float]:
     """Shares of intervals that hold the truth, and that lie wholly above it."""
     rng = np.random.default_rng(5)
     truth = true_gain(spread, shift)
-    test = weights(per_class, classes)
+    test = whole_test(per_class)
     hit = above = 0
     for i in range(times):
-        gains = simulate(rng, seeds, per_class, classes, spread, shift)
+        gains = simulate(rng, seeds, per_class, spread, shift)
         low, high = difference_interval(gains, test, 0.95, 400, i)
         hit += low <= truth <= high
         above += low > truth
@@ -352,7 +324,7 @@ def coverage(
 
 @pytest.mark.parametrize(("seeds", "per_class", "spread"), [(3, 60, 0.3), (8, 6, 0.0)])
 def test_the_interval_holds_the_truth(seeds: int, per_class: int, spread: float) -> None:
-    share, above = coverage(seeds, per_class, 3, spread, shift=0.6, times=400)
+    share, above = coverage(seeds, per_class, spread, shift=0.6, times=400)
     assert share >= 0.93
     assert above <= 0.05
 
@@ -365,7 +337,7 @@ def test_the_interval_holds_the_truth(seeds: int, per_class: int, spread: float)
 def test_the_interval_holds_the_truth_everywhere(
     seeds: int, per_class: int, spread: float, shift: float
 ) -> None:
-    share, above = coverage(seeds, per_class, 3, spread, shift, times=600)
+    share, above = coverage(seeds, per_class, spread, shift, times=600)
     # 95 % would be missed by 2.5 standard errors of this simulation at 0.928. With six test images
     # per class gains are few and coarse: at 8 seeds without a spread 2,000 repetitions gave 0.926,
     # and the missing part lies below the truth, where it cannot make a difference of nothing.
@@ -379,14 +351,14 @@ def test_what_is_said_to_be_enough_is_enough() -> None:
     truth = true_gain(0.05, shift)
     found = []
     for _ in range(30):
-        gains = simulate(rng, seeds, 20, 3, 0.05, shift)
-        images, _ = needed_to_see(gains, weights(20, 3), truth, 0.95)
+        gains = simulate(rng, seeds, 20, 0.05, shift)
+        images, _ = needed_to_see(gains, whole_test(20), truth, 0.95)
         found.append(images or 3000)
     per_class = int(np.median(found)) // 3
-    test = weights(per_class, 3)
+    test = whole_test(per_class)
     seen = 0
     for i in range(200):
-        gains = simulate(rng, seeds, per_class, 3, 0.05, shift)
+        gains = simulate(rng, seeds, per_class, 0.05, shift)
         seen += difference_interval(gains, test, 0.95, 400, i)[0] > 0
     assert 0.65 <= seen / 200 <= 0.92
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import EvaluationInputs, RunInput
@@ -20,38 +17,12 @@ from dafusion_core.evaluation.metrics import (
     class_figures,
     confusion_matrix,
 )
+from tests.unit.simulated_gains import CLASSES, simulate, true_gain, whole_test
 
-CLASSES = 3
 TRIALS = 2000
 
 
 # ------------------------------------------------------------------------------- coverage
-
-
-def simulate(
-    rng: np.random.Generator, seeds: int, per_class: int, spread: float, shift: float
-) -> NDArray[np.float64]:
-    """Gains [seeds, images] in {−1, 0, 1} of a made-up pair of arms.
-
-    Whether an image is recognised depends on how hard it is, on how it suits the arm (the same in
-    all seeds), on how the run went as a whole (`spread`) and on chance.
-    """
-    images = CLASSES * per_class
-    ease = rng.normal(0.5, 1.5, images) + rng.normal(0, 0.7, (2, 1, images))
-    level = rng.normal(0, spread, (2, seeds, 1)) + np.array([0, shift])[:, None, None]
-    is_right = ease + level + rng.normal(0, 0.5, (2, seeds, images)) > 0
-    return is_right[1].astype(float) - is_right[0]
-
-
-def true_gain(spread: float, shift: float) -> float:
-    whole = NormalDist(sigma=(1.5**2 + 0.7**2 + spread**2 + 0.5**2) ** 0.5)
-    return whole.cdf(0.5 + shift) - whole.cdf(0.5)
-
-
-def whole_test(per_class: int) -> ImageWeights:
-    truth = np.repeat(np.arange(CLASSES), per_class)
-    strata = tuple(np.flatnonzero(truth == label) for label in range(CLASSES))
-    return ImageWeights(truth, np.full(len(truth), 1 / len(truth)), strata)
 
 
 def halves(rng: np.random.Generator, seeds: int, per_class: int) -> ImageWeights:
