@@ -42,16 +42,16 @@ class Backbone(torch.nn.Module):
         return self.heads(self.network(x)).split([*SIZES, len(TRAINING)], 1)
 
 
-def vary(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Turn, mirror, shift, zoom and brighten a batch (n, 3, h, w)."""
+def vary(x: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
+    """Turn, mirror, shift, zoom and brighten a batch (n, 3, h, w); it comes out `side` wide."""
 
     def whole(low: int, high: int) -> int:
         return int(torch.randint(low, high, (), generator=generator))
 
     x = torch.rot90(x, whole(0, 4), (2, 3))
     x = x.flip(3) if whole(0, 2) else x
-    side, crop = x.shape[-1], whole(44, 65)
-    dy, dx = whole(0, side - crop + 1), whole(0, side - crop + 1)
+    crop = whole(44, 65)
+    dy, dx = (whole(0, x.shape[-1] - crop + 1) for _ in range(2))
     x = x[..., dy : dy + crop, dx : dx + crop]
     x = functional.interpolate(x, size=side, mode="bilinear", antialias=True)
     return x * (0.85 + 0.3 * torch.rand(len(x), 1, 1, 1, generator=generator))
@@ -130,7 +130,10 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = args.lr * level_rate(step, part)
         pick = choice[torch.randint(0, len(choice), (args.batch,), generator=generator).numpy()]
-        x = vary(common.to_tensor(data["pixels"][pick]), generator).to(device)
+        # Small pictures first: 32 instead of 22 a second on one core, and the last 40 % of the
+        # training is enough to learn the fine leaves.
+        side = 48 if part < 0.6 else 64
+        x = vary(common.to_tensor(data["pixels"][pick]), side, generator).to(device)
         wanted = labels[pick].to(device)
         parts = [
             functional.cross_entropy(scores, wanted[:, i], ignore_index=-1, label_smoothing=0.05)
