@@ -255,6 +255,7 @@ class Session(QObject):
             self.changes.publish(
                 ProjectChanges(
                     images=True,
+                    regions=True,
                     splits=True,
                     concepts=True,
                     synthetic=True,

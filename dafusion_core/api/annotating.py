@@ -165,6 +165,10 @@ class Annotating:
         """Boxes, polygons and masks of these images (of all with None)."""
         return annotation.find_regions(self.file.db, image_ids)
 
+    def count_regions(self) -> dict[str, int]:
+        """How many regions the project has: kind ("box", "polygon", "mask") → number."""
+        return annotation.count_regions(self.file.db)
+
     def add_region(
         self,
         image_id: int,
@@ -173,11 +177,20 @@ class Annotating:
         label: str | None = None,
     ) -> int:
         """Draw a region; its id. `data` as in `Region`. Raises UserError if it cannot be one."""
+        return self.draw_region(image_id, kind, data, label)[0]
+
+    def draw_region(
+        self,
+        image_id: int,
+        kind: RegionKind | str,
+        data: Mapping[str, Any],
+        label: str | None = None,
+    ) -> tuple[int, ProjectChanges]:
+        """As `add_region`; its id and what changed, for who shows the image."""
         db = self._writable()
         kind = RegionKind(kind)
         self._check_region(image_id, kind, data)
-        region = Region(0, image_id, kind, data, label)
-        return annotation.draw_region(db, region)[0]
+        return annotation.draw_region(db, Region(0, image_id, kind, data, label))
 
     def change_region(
         self,
@@ -185,13 +198,17 @@ class Annotating:
         kind: RegionKind | str,
         data: Mapping[str, Any],
         label: str | None = None,
+        text: str = "",
     ) -> ProjectChanges:
-        """Replace shape and class of a region, after points were moved or pixels painted."""
+        """Replace shape and class of a region, after points were moved or pixels painted.
+
+        `text` is what undo calls the step. Raises UserError if the region is gone or cannot be.
+        """
         db = self._writable()
         image_id = db.value("SELECT image_id FROM region WHERE id = ?", [region_id])
         if image_id is not None:
             self._check_region(image_id, RegionKind(kind), data)
-        return annotation.change_region(db, region_id, RegionKind(kind), data, label)
+        return annotation.change_region(db, region_id, RegionKind(kind), data, label, text)
 
     def remove_regions(self, region_ids: Sequence[int]) -> ProjectChanges:
         """Take regions away."""

@@ -16,7 +16,7 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.regions import Region, RegionKind
 
 __all__ = ["decode_mask", "encode_mask", "mask_box", "polygon_mask", "region_area", "region_mask"]
-__all__ += ["union_mask"]
+__all__ += ["sample_mask", "union_mask"]
 
 Mask = NDArray[np.bool_]
 _SCALE = 5  # the COCO API walks along polygons in fifths of a pixel
@@ -38,6 +38,13 @@ def decode_mask(data: Mapping[str, Any]) -> Mask:
 
     Raises UserError when they do not fit the size they name.
     """
+    height, width, runs = _runs(data)
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def _runs(data: Mapping[str, Any]) -> tuple[int, int, list[int]]:
+    """Height, width and run lengths of a mask, checked against each other."""
     try:
         height, width = (int(side) for side in data["size"])
         counts = data["counts"]
@@ -50,8 +57,22 @@ def decode_mask(data: Mapping[str, Any]) -> Mask:
         raise UserError(
             "A mask's run lengths do not fit its size.", "It was damaged or made for another image."
         ) from error
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
+    return height, width, runs
+
+
+def sample_mask(
+    data: Mapping[str, Any], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> Mask:
+    """The pixels of a mask in these rows and columns only: bool [len(rows), len(columns)].
+
+    For small views of large masks: nothing as large as the image is made. Raises UserError as
+    `decode_mask`.
+    """
+    height, _width, runs = _runs(data)
+    ends = np.cumsum(np.asarray(runs, np.int64))
+    places = columns[None, :].astype(np.int64) * height + rows[:, None]
+    found: Mask = np.searchsorted(ends, places, side="right") % 2 == 1
+    return found
 
 
 def _pack(runs: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ class ProjectChanges:
     """Returned by every command that writes. `text` says what was done, for undo and messages."""
 
     images: bool = False
+    regions: bool = False
     splits: bool = False
     concepts: bool = False
     synthetic: bool = False
@@ -23,13 +24,14 @@ class ProjectChanges:
     def __bool__(self) -> bool:
         """Whether anything changed."""
         return any(
-            (self.images, self.splits, self.concepts, self.synthetic)
-            + (self.curation, self.jobs, self.runs)
+            (self.images, self.regions, self.splits, self.concepts)
+            + (self.synthetic, self.curation, self.jobs, self.runs)
         )
 
     def __or__(self, other: ProjectChanges) -> ProjectChanges:
         return ProjectChanges(
             images=self.images or other.images,
+            regions=self.regions or other.regions,
             splits=self.splits or other.splits,
             concepts=self.concepts or other.concepts,
             synthetic=self.synthetic or other.synthetic,

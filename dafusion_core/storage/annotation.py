@@ -222,6 +222,12 @@ def rename_group(db: Database, old: str, new: str) -> ProjectChanges:
 # Regions ------------------------------------------------------------------------------------
 
 
+def count_regions(db: Database) -> dict[str, int]:
+    """How many regions there are of each kind; kinds without any are left out."""
+    rows = db.query("SELECT kind, count(*) FROM region GROUP BY kind ORDER BY kind")
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def find_regions(db: Database, image_ids: Sequence[int] | None = None) -> list[Region]:
     """Regions of these images (all with None), by image and age."""
     where = "1" if image_ids is None else f"region.image_id {_IN}"
@@ -262,10 +268,16 @@ def draw_region(db: Database, region: Region) -> tuple[int, ProjectChanges]:
 
 
 def change_region(
-    db: Database, region_id: int, kind: RegionKind, data: Mapping[str, Any], label: str | None
+    db: Database,
+    region_id: int,
+    kind: RegionKind,
+    data: Mapping[str, Any],
+    label: str | None,
+    text: str = "",
 ) -> ProjectChanges:
-    """Replace shape and class of a region. Raises UserError if it is gone."""
-    with recording(db, "Change a region") as record:
+    """Replace shape and class of a region. `text` names the step. Raises UserError if it is
+    gone."""
+    with recording(db, text or "Change a region") as record:
         count = db.execute(
             "UPDATE region SET kind = ?, data_json = ?, label_id = ? WHERE id = ?",
             [

@@ -48,7 +48,7 @@ _TABLES = {
     "label": _Watched(("id",), ("name", "ordinal", "merged_into"), "concepts"),
     "concept": _Watched(("id",), ("label_id", "name", "placeholder", "initialiser"), "concepts"),
     "image_group": _Watched(("id",), ("name",), "images"),
-    "region": _Watched(("id",), ("image_id", "label_id", "kind", "data_json"), "images"),
+    "region": _Watched(("id",), ("image_id", "label_id", "kind", "data_json"), "regions"),
     "split_image": _Watched(("split_id", "image_id"), ("part",), "splits"),
     "locked_test": _Watched(("image_id",), (), "splits"),
     "dismissed_finding": _Watched(("key",), (), "images"),
@@ -145,6 +145,7 @@ def _describe(db: Database, operation: int, text: str, after: int = 0) -> Projec
             images[json.loads(row["value"])["image_id"]] = None
     return ProjectChanges(
         images="images" in views or "concepts" in views,
+        regions="regions" in views,
         splits="splits" in views,
         concepts="concepts" in views,
         curation="curation" in views,

@@ -13,6 +13,7 @@ from dafusion_core.datasets.masks import (
     mask_box,
     polygon_mask,
     region_mask,
+    sample_mask,
 )
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.regions import Region, RegionKind, check_region
@@ -32,6 +33,12 @@ def test_a_mask_comes_back_as_it_was(mask: np.ndarray) -> None:
     data = encode_mask(mask)
     assert isinstance(data["counts"], str)
     assert (decode_mask(data) == mask).all()
+
+
+@pytest.mark.parametrize("mask", masks(), ids=lambda mask: f"{mask.shape}")
+def test_a_small_view_shows_the_same_pixels(mask: np.ndarray) -> None:
+    rows, columns = np.arange(0, mask.shape[0], 3), np.arange(0, mask.shape[1], 2)
+    assert (sample_mask(encode_mask(mask), rows, columns) == mask[::3, ::2]).all()
 
 
 @pytest.mark.parametrize("mask", masks(), ids=lambda mask: f"{mask.shape}")
