@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import PurePath
 
 __all__ = ["is_hidden_name", "is_text_name", "natural_key", "normal_name", "path_key", "show_name"]
@@ -40,6 +41,7 @@ def show_name(path: object) -> str:
     return str(path).encode("utf-8", "replace").decode()
 
 
+@lru_cache(maxsize=1 << 14)  # the same names are compared several times while a folder is planned
 def natural_key(name: str) -> NaturalKey:
     """Sort key: "b2" before "b10", case and Unicode form ignored, the raw name to break ties."""
     pieces = re.split(r"([0-9]+)", unicodedata.normalize("NFC", name).casefold())

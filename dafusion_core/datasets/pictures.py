@@ -209,12 +209,7 @@ def examine_picture(
 
 
 def _read_small(path: Path) -> bytes | None:
-    read_head(path)  # refuses what is no regular file
-    try:
-        with path.open("rb") as file:
-            data = file.read(KEPT_BYTES + 1)
-    except OSError as error:
-        raise unreadable(path, error) from error
+    data = read_head(path, KEPT_BYTES + 1)
     return data if len(data) <= KEPT_BYTES else None
 
 

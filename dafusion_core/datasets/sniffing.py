@@ -83,8 +83,8 @@ def is_picture_name(name: str) -> bool:
     return Path(name).suffix.lower() in PICTURE_ENDINGS
 
 
-def read_head(path: Path) -> bytes:
-    """The first bytes of a regular, non-empty file.
+def read_head(path: Path, count: int = HEAD_BYTES) -> bytes:
+    """The first `count` bytes of a regular, non-empty file, all where it has no more.
 
     Raises BadPicture when there is no such file, it may not be read, or it is empty.
     """
@@ -96,7 +96,7 @@ def read_head(path: Path) -> bytes:
         if status.st_size == 0:
             raise refuse(path, "the file is empty")
         with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
+            return file.read(count)
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -108,13 +108,16 @@ def sub_folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
-def walk_files(root: Path) -> Iterator[Path]:
-    """Visible files below `root` in natural order; linked folders are not entered."""
+def walk_files(root: Path, ending: str = "") -> Iterator[Path]:
+    """Visible files below `root` in natural order; linked folders are not entered.
+
+    `ending`: only files whose names end so, for example ".parquet".
+    """
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(
             (f for f in folders if not is_hidden_name(f) and is_text_name(f)), key=natural_key
         )
-        for name in sorted(files, key=natural_key):
+        for name in sorted((f for f in files if f.endswith(ending)), key=natural_key):
             if not is_hidden_name(name) and is_text_name(name):
                 yield Path(folder, name)
 

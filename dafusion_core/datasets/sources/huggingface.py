@@ -130,7 +130,7 @@ def find_parquet(root: Path) -> list[Path]:
     """Parquet files below a folder, or the file itself."""
     if root.is_file():
         return [root] if root.suffix == ".parquet" else []
-    return [path for path in walk_files(root) if path.suffix == ".parquet"]
+    return list(walk_files(root, ".parquet"))
 
 
 def _pyarrow() -> Any:
