@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
+from pathlib import Path
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Concept, ImageRecord, Part
@@ -17,6 +19,7 @@ from dafusion_core.domain.specs import (
     InversionSpec,
     ModelExportSpec,
     PredictionSpec,
+    PreviewSpec,
     TrainingSpec,
     derive_seed,
 )
@@ -62,6 +65,9 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
             title = f"Generate {_count(len(units), 'image', 'images')}"
             kind = "generate"
             needs = {"erase": spec.erasure_job, "invert": spec.inversion_job}
+        case PreviewSpec():
+            kind, title, units = "preview", *_preview(db, spec)
+            needs = {"erase": spec.plan.erasure_job, "invert": spec.plan.inversion_job}
         case CheckSpec():
             made = [unit.id for unit in get_units(db, spec.generation_job)]
             units = [
@@ -112,6 +118,8 @@ def _needs(spec: AnySpec) -> list[int]:
             needs = [spec.generation_job]
         case GenerationPlan():
             needs = [spec.erasure_job, spec.inversion_job]
+        case PreviewSpec():
+            needs = [spec.plan.erasure_job, spec.plan.inversion_job]
         case TrainingSpec():
             needs = [arm.generation_job for arm in spec.arms]
         case EvaluationSpec():
@@ -119,6 +127,20 @@ def _needs(spec: AnySpec) -> list[int]:
         case _:
             needs = []
     return [job_id for job_id in needs if job_id is not None]
+
+
+def _preview(db: Database, spec: PreviewSpec) -> tuple[str, list[NewUnit]]:
+    """Title and units of a preview: variant 0 of every t0, with the seeds of the generation."""
+    images = find_images(db, split_id=spec.plan.split_id, part=Part.TRAIN, ids=[spec.image_id])
+    if not images:
+        raise UserError(
+            f"Image {spec.image_id} is not a training image of this split.",
+            "Synthetic images are made from training images only: choose one of those.",
+        )
+    plan = replace(spec.plan, draw="each", variants=1)
+    units = generation_units(plan, images, all_concepts(db))
+    distances = _count(len(units), "distance", "distances")
+    return f"Preview of “{Path(images[0].original_path).name}” at {distances}", units
 
 
 def _require(db: Database, job_id: int | None, kind: str) -> None:

@@ -181,6 +181,7 @@ INPUT_KINDS: dict[str, type[AnyInputs]] = {
     "erase": ErasureInputs,
     "invert": InversionInputs,
     "generate": GenerationInputs,
+    "preview": GenerationInputs,
     "check": CheckInputs,
     "train": TrainingInputs,
     "compare": EvaluationInputs,

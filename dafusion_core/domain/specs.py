@@ -285,6 +285,18 @@ class GenerationPlan(Spec):
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewSpec(Spec):
+    """Pictures of one training image at every t0 of a plan, to look at before generating.
+
+    They are variant 0 of what `plan` would make of that image, with the same seeds (batches may
+    change last digits). They belong to no training set: generating makes them again.
+    """
+
+    image_id: int
+    plan: GenerationPlan
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSpec(Spec):
     """Measure the synthetic images of a generation (§6).
 
@@ -447,6 +459,7 @@ AnySpec = (
     | GenerationPlan
     | CheckSpec
     | TrainingSpec
+    | PreviewSpec
     | EvaluationSpec
     | PredictionSpec
     | ModelExportSpec
@@ -458,6 +471,7 @@ SPEC_KINDS: dict[str, type[AnySpec]] = {
     "generate": GenerationPlan,
     "check": CheckSpec,
     "train": TrainingSpec,
+    "preview": PreviewSpec,
     "compare": EvaluationSpec,
     "predict": PredictionSpec,
     "export": ModelExportSpec,

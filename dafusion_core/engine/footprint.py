@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dafusion_core.domain.errors import OutOfMemory, UserError
+from dafusion_core.domain.footprint import ModelShape, sampling_bytes
 from dafusion_core.domain.specs import Memory, Precision
 from dafusion_core.engine.devices import choose_dtype, describe_device, describe_name
 
@@ -57,36 +58,25 @@ def save_memory(model: DiffusionModel, memory: Memory) -> None:
             _, hook = cpu_offload_with_hook(part, model.device, prev_module_hook=hook)
 
 
-def _weight_bytes(*modules: Any) -> int:
-    return sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+def _shape(model: DiffusionModel) -> ModelShape:
+    layers = model.unet.config.layers_per_block
+    parts = (model.unet, model.vae, model.text_encoder)
+    unet, vae, text = (sum(p.numel() for p in part.parameters()) for part in parts)
+    return ModelShape(
+        parameters=(unet, vae, text),
+        channels=tuple(int(c) for c in model.unet.config.block_out_channels),
+        layers=int(layers if isinstance(layers, int) else max(layers)),
+        vae_channels=tuple(int(c) for c in model.vae.config.block_out_channels),
+        scale=model.scale,
+    )
 
 
 def estimate_sampling(
     model: DiffusionModel, batch_size: int, resolution: int, *, memory: Memory = "normal"
 ) -> int:
-    """About how many bytes a batch takes at its peak, weights included.
-
-    Counted are the feature maps that are alive at once at the widest place: in the U-Net the
-    skip connections of the whole way down and the inside of one feed-forward layer, for twice
-    the batch because of guidance; in the VAE one picture at full size (two at most are decoded
-    at once). Allocators round up; take it as a guide.
-    """
-    parts = [model.unet, model.vae, model.text_encoder]
-    weights = _weight_bytes(*parts)
-    if memory == "offload":
-        weights = max(_weight_bytes(part) for part in parts)
+    """About how many bytes a batch takes at its peak, weights included (`sampling_bytes`)."""
     size = torch.finfo(model.dtype).bits // 8
-    side = resolution // model.scale
-    channels = [int(c) for c in model.unet.config.block_out_channels]
-    layers = model.unet.config.layers_per_block
-    depth = int(layers if isinstance(layers, int) else max(layers))
-    skips = sum(c * (side >> i) ** 2 * (depth + 1) for i, c in enumerate(channels))
-    inside = 10 * channels[0] * side**2
-    unet = 2 * batch_size * (skips + inside) * size
-    at_once = 1 if memory != "normal" else max(1, min(batch_size, (1 << 19) // resolution**2))
-    wide = [int(c) for c in model.vae.config.block_out_channels][:2]
-    vae = 6 * max(wide) * resolution**2 * at_once * size
-    return weights + max(unet, vae)
+    return sampling_bytes(_shape(model), size, batch_size, resolution, memory)
 
 
 def estimate_learning(model: DiffusionModel, resolution: int) -> int:
@@ -95,11 +85,9 @@ def estimate_learning(model: DiffusionModel, resolution: int) -> int:
     The feature maps of the skip connections times what blocks keep for their gradients (norms,
     attention, feed-forward): about eighty of them in Stable Diffusion 1.
     """
-    side = resolution // model.scale
-    channels = [int(c) for c in model.unet.config.block_out_channels]
-    layers = model.unet.config.layers_per_block
-    depth = int(layers if isinstance(layers, int) else max(layers))
-    return 80 * 4 * sum(c * (side >> i) ** 2 * (depth + 1) for i, c in enumerate(channels))
+    shape, side = _shape(model), resolution // model.scale
+    maps = sum(c * (side >> i) ** 2 * (shape.layers + 1) for i, c in enumerate(shape.channels))
+    return 80 * 4 * maps
 
 
 def _readable(count: int) -> str:

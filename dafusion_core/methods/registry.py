@@ -18,6 +18,7 @@ METHODS: dict[str, str] = {
     "erase": "dafusion_core.methods.erase:run",
     "invert": "dafusion_core.methods.invert:run",
     "generate": "dafusion_core.methods.generate:run",
+    "preview": "dafusion_core.methods.preview:run",
     "check": "dafusion_core.methods.check:run",
     "train": "dafusion_core.methods.train:run",
     "compare": "dafusion_core.methods.compare:run",

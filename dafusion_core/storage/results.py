@@ -107,10 +107,16 @@ def _add_artefacts(db: Database, base: dict[str, Any], files: StoredFiles, recor
     return row_id
 
 
+def _add_preview(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    payload = base.pop("payload")
+    return _add_artefacts(db, base, files, {**record, **payload})
+
+
 _ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] = {
     "erase": _add_erasure,
     "invert": _add_inversion,
     "generate": _add_synthetic,
+    "preview": _add_preview,
     "check": _add_check,
     "train": _add_run,
     "compare": _add_evaluation,
@@ -124,7 +130,7 @@ def add_result(
 ) -> int:
     """Insert the result row of a unit (inside the caller's transaction) and return its id."""
     base: dict[str, Any] = {"unit_id": unit.id, "job_id": job.id, "created_at": utc_now()}
-    if job.kind in ("invert", "generate", "train"):
+    if job.kind in ("invert", "generate", "preview", "train"):
         base["payload"] = unit.payload
     if job.kind == "generate":
         base["seed"] = unit.seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from dafusion_core.domain.errors import LeakError, UserError
@@ -34,6 +35,7 @@ from dafusion_core.domain.specs import (
     InversionSpec,
     ModelExportSpec,
     PredictionSpec,
+    PreviewSpec,
     TrainingSpec,
 )
 from dafusion_core.storage.annotation import find_regions
@@ -187,6 +189,23 @@ def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
     )
 
 
+def bind_preview(db: Database, spec: PreviewSpec) -> GenerationInputs:
+    """What the generation would be given, for one source. Raises UserError when it is none."""
+    whole = bind_generation(db, spec.plan)
+    key = str(spec.image_id)
+    if key not in whole.sources:
+        raise UserError(
+            f"Image {spec.image_id} is not a training image of this split.",
+            "Synthetic images are made from training images only: choose one of those.",
+        )
+    return replace(
+        whole,
+        sources={key: whole.sources[key]},
+        concepts={k: replace(concept, images=()) for k, concept in whole.concepts.items()},
+        regions={k: found for k, found in whole.regions.items() if k == key},
+    )
+
+
 def _check_learned(db: Database, inversion_job: int | None, split_id: int) -> None:
     """Raise LeakError when an inversion learned from images that this split holds out.
 
@@ -337,6 +356,7 @@ BINDERS: dict[str, Callable[[Database, Any], AnyInputs]] = {
     "erase": bind_erasure,
     "invert": bind_inversion,
     "generate": bind_generation,
+    "preview": bind_preview,
     "check": bind_check,
     "train": bind_training,
     "compare": bind_evaluation,

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 import dafusion_core as df
+from dafusion_core.api import previews
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Job, JobUnit
 from dafusion_core.domain.regions import Region, RegionKind
-from dafusion_core.domain.specs import ErasureSpec, ModelSource, load_spec
+from dafusion_core.domain.specs import ErasureSpec, GenerationPlan, ModelSource, load_spec
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods import erase, invert
 from dafusion_core.methods.registry import run_method
@@ -189,3 +190,19 @@ def test_an_embedding_file_is_bound_by_its_bytes(
     wrong = foreign_embeddings({"oak": tmp_path / "elm.bin"})
     with pytest.raises(UserError, match="no class “oak”"):
         carry_out(project, project.invert(model=source, imported=wrong))
+
+
+def test_a_preview_makes_the_pictures_of_the_generation(
+    project: df.Project, source: ModelSource
+) -> None:
+    plan = GenerationPlan(split_id=1, model=source, t0_set=(0.5, 1.0), variants=1, steps=2,
+                          batch_size=1)  # fmt: skip
+    image = project.images(part="train")[0]
+    job = previews.preview(project, plan, image.id)
+    carry_out(project, job)
+    found = previews.preview_pictures(project, job.id)
+    carry_out(project, project.enqueue(plan))
+    made = project.synthetic(project.synthetic_ids(source_image_id=image.id))
+    assert [picture.t0 for picture in found] == [0.5, 1.0]
+    assert [p.path for p in found] == [project.synthetic_path(p) for p in made]
+    assert {str(p.path.relative_to(project.files)) for p in found} <= stored_paths(project.file.db)

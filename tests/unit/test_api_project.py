@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import dafusion_core as df
-from dafusion_core.api import ChainOptions, Project
+from dafusion_core.api import ChainOptions, Project, previews
 from dafusion_core.api.enqueue import generation_units
 from dafusion_core.domain.errors import EnvironmentProblem, UserError
 from dafusion_core.domain.records import Curation
@@ -19,6 +19,7 @@ from dafusion_core.jobs import queue
 from dafusion_core.storage.jobs import get_units
 from dafusion_core.storage.objects import hash_file
 from dafusion_core.storage.results import add_result
+from dafusion_core.worker.binding import BINDERS
 
 
 @pytest.fixture
@@ -249,3 +250,33 @@ def test_groups_stay_on_one_side(project: Project) -> None:
                 sides.setdefault(image.group_id, set()).add(str(image.part))
         assert sides
         assert all(len(side) == 1 for side in sides.values())
+
+
+def test_a_preview_shows_what_generating_would_make(project: Project) -> None:
+    image, other = project.images(part="train")[0], project.images(part="test")[0]
+    db = project.file.db
+    plan = GenerationPlan(split_id=1, t0_set=(0.75, 0.25), variants=3, draw="uniform")
+    waiting = project.enqueue(plan)
+    job = previews.preview(project, plan, image.id)
+    made = generation_units(
+        GenerationPlan(split_id=1, t0_set=(0.75, 0.25)), [image], project.concepts()
+    )
+    assert [(u.payload["t0"], u.seed) for u in project.units(job.id)] == [
+        (u.payload["t0"], u.seed) for u in made if u.payload["variant"] == 0
+    ]
+    claimed = queue.claim(db, queue.current_owner(), "cpu")
+    assert claimed is not None
+    assert claimed.id == job.id != waiting.id  # nobody waits for a preview
+    inputs = BINDERS["preview"](db, load_spec("preview", claimed.spec))
+    assert list(inputs.sources) == [str(image.id)]
+    assert previews.preview_pictures(project, job.id) == []
+    for unit in get_units(db, job.id):
+        files = {"image": (f"objects/aa/{unit.id}.png", "0")}
+        queue.record_unit(
+            db, job.id, queue.current_owner(), unit,
+            lambda u=unit, f=files: add_result(db, claimed, u, f, {"width": 8, "height": 8}),
+        )  # fmt: skip
+    assert [found.t0 for found in previews.preview_pictures(project, job.id)] == [0.25, 0.75]
+    assert project.synthetic_ids() == []  # nothing to train on came of it
+    with pytest.raises(UserError, match="not a training image"):
+        previews.preview(project, plan, other.id)
