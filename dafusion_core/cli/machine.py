@@ -143,6 +143,7 @@ DOWNLOADED_FILES = (
     "vae/*.json",
     "vae/diffusion_pytorch_model*.safetensors",
     "LICENSE*",
+    "README.md",
 )
 UNWANTED_FILES = ("*fp16*", "*non_ema*")
 
@@ -150,8 +151,9 @@ UNWANTED_FILES = ("*fp16*", "*non_ema*")
 @models.command()
 @click.argument("model", metavar="OWNER/NAME", type=Model())
 @click.option("--yes", is_flag=True, help="Agree to size and licence without being asked.")
+@click.option("--look", is_flag=True, help="Only show size and licence; download nothing.")
 @verb
-def download(out: Output, model: ModelSource, yes: bool) -> int:
+def download(out: Output, model: ModelSource, yes: bool, look: bool) -> int:
     """Download a model from the hub, after showing its size and licence.
 
     Ctrl-C stops it; the same command goes on where it was.
@@ -180,6 +182,9 @@ def download(out: Output, model: ModelSource, yes: bool) -> int:
         licence = (info.card_data or {}).get("license") or "not stated"
         out.note(f"{model.location}: {readable_bytes(size)}, licence: {licence}.")
         out.note(f"Read the licence at https://huggingface.co/{model.location} before you agree.")
+        if look:
+            out.result({"model": model.location, "bytes": size, "licence": licence})
+            return EXIT_OK
         if not yes and not click.confirm("Download it?", err=True):
             out.note("Nothing was downloaded.")
             return EXIT_OK
@@ -188,10 +193,14 @@ def download(out: Output, model: ModelSource, yes: bool) -> int:
             revision=model.revision or None,
             allow_patterns=[file.rfilename for file in wanted],
         )
-    except (hub.errors.HfHubHTTPError, OSError) as error:
+    except (DaFusionError, click.Abort):
+        raise
+    except Exception as error:  # the library's own errors of the network are no OSError
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise EnvironmentProblem(
-            f"{model.location} could not be downloaded: {str(error).splitlines()[0]}.",
-            "What has arrived is kept; run the same command to go on.",
+            f"{model.location} could not be downloaded: {reason}.",
+            "What has arrived is kept. Check the name and the connection, then do the same again; "
+            "or copy the model's folder from another computer and choose that.",
         ) from error
     out.say(f"Downloaded. Use it with --model {model.location}")
     out.result({"model": model.location, "path": folder, "bytes": size, "licence": licence})

@@ -92,6 +92,13 @@ def test_size_and_licence_are_shown_and_only_what_is_needed_is_fetched(
     }
 
 
+def test_looking_downloads_nothing(hub: Hub, dafusion: CommandLine) -> None:
+    answer = dafusion("models", "download", "owner/name", "--look", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json == {"model": "owner/name", "bytes": 5_000_000_000, "licence": "openrail"}
+    assert hub.downloads == []
+
+
 def test_without_agreement_nothing_is_fetched(
     hub: Hub, dafusion: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +113,11 @@ def test_a_network_that_fails_is_the_environment(hub: Hub, dafusion: CommandLine
     answer = dafusion("models", "download", "owner/name", "--yes")
     assert answer.code == 3
     assert "503 the hub is away" in answer.err
-    assert "to go on" in answer.err
+    assert "What has arrived is kept" in answer.err
+    hub.failure = RuntimeError("Name or service not known")  # as without a connection
+    answer = dafusion("models", "download", "owner/name", "--yes")
+    assert answer.code == 3
+    assert "copy the model's folder" in answer.err
 
 
 def test_what_is_here_already_is_not_downloaded(hub: Hub, dafusion: CommandLine) -> None:
