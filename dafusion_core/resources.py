@@ -1,4 +1,4 @@
-"""Where the files that come with the program are: the bundled model, the sample pictures, icons.
+"""Where the files that come with the program are: models, weights, the sample pictures, icons.
 
 In a checkout they are in `resources/` beside this package; in an installed wheel the build put
 them inside it.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dafusion_core.domain.errors import EnvironmentProblem
+from dafusion_core.domain.errors import EnvironmentProblem, UserError
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "_resources", _PACKAGE.parent / "resources")
+
+#: Classifier network → the weights for it that come with the program.
+BACKBONES = {"resnet50": "backbones/resnet50-meadow.safetensors"}
 
 
 def resources_root() -> Path:
@@ -40,3 +43,22 @@ def resource_path(relative: str) -> Path:
             "Install the program again; in a checkout, `git status` shows what was deleted.",
         )
     return path
+
+
+def backbone_path(backbone: str) -> Path:
+    """The bundled first weights of a classifier network (`weights="bundled"`).
+
+    Raises UserError for networks that none come for, and where the file is missing.
+    """
+    if backbone not in BACKBONES:
+        raise UserError(
+            f"No weights for {backbone} come with the program, only for {', '.join(BACKBONES)}.",
+            "Choose that network, a weights file of your own, or train from scratch.",
+        )
+    try:
+        return resource_path(BACKBONES[backbone])
+    except EnvironmentProblem as error:
+        raise UserError(
+            f"The bundled weights of {backbone} are not part of this installation.",
+            "Install the program again, choose a weights file, or train from scratch.",
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -19,6 +19,7 @@ from dafusion_core.domain.specs import (
     Protocol,
     TrainingSpec,
 )
+from dafusion_core.resources import BACKBONES
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels
 
@@ -82,6 +83,17 @@ class ChainOptions(Plain):
             train_batch_size=32,
             train_learning_rate=1e-4,
         )
+
+
+def complete_classifier(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for `ChainOptions` as somebody gave them, with what follows from them.
+
+    The bundled weights belong to one network, so naming them alone chooses it.
+    """
+    found = dict(given)
+    if found.get("weights") == "bundled":
+        found.setdefault("backbone", next(iter(BACKBONES)))
+    return found
 
 
 # In the bundled model's small text encoder most of a concept is in the end mark's state. Of the

@@ -6,12 +6,13 @@ key up first, so doing it again, or after the experiment was extended, adds only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dafusion_core.api.enqueue import enqueue
-from dafusion_core.api.preflight import check_classes
+from dafusion_core.api.preflight import check_classes, check_parts, check_weights
 from dafusion_core.api.replicates import Replicate, list_replicates, make_parts
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.experiments import (
@@ -22,7 +23,7 @@ from dafusion_core.domain.experiments import (
     Generator,
 )
 from dafusion_core.domain.inputs import EvaluationInputs, RunInput
-from dafusion_core.domain.records import Job, JobState, TrainingRun
+from dafusion_core.domain.records import Job, JobState, Part, TrainingRun
 from dafusion_core.domain.specs import AnySpec, EvaluationSpec, canonical_json, derive_seed
 from dafusion_core.evaluation.comparison import compare_runs
 from dafusion_core.evaluation.few_shot import Cell, ExperimentTable, describe_cell
@@ -58,11 +59,13 @@ def list_experiments(project: Project) -> list[Experiment]:
 def plan_experiment(project: Project, spec: ExperimentSpec) -> Experiment:
     """Store an experiment and queue its jobs, all or nothing.
 
-    Raises UserError when its name is taken, or when a class cannot be trained or tested on.
+    Raises UserError when its name is taken, when a class cannot be trained or tested on, or when
+    the classifiers' first weights are not there.
     """
     project.file.require_writable()
     db = project.file.db
     check_classes(project.file)
+    check_weights(spec.training.weights, spec.training.backbone)
     with db.atomic():
         experiment_id = stored.add_experiment(db, spec)
         _queue_missing(db, stored.get_experiment(db, experiment_id))
@@ -139,12 +142,26 @@ def _queue_missing(db: Database, experiment: Experiment) -> None:
             split_id = stored.find_split(db, experiment.id, place)
             if split_id is None:
                 parts = make_parts(spec, replicate, shots, items)
+                _check_split(spec, items, parts)
                 record = {"experiment": experiment.id, "shots": shots, "replicate": place}
                 name = f"{experiment.name}: {_shots_text(shots)}, {replicate.title}"
                 split_id = add_split(db, name, replicate.seed, record, parts)
                 stored.add_split_key(db, experiment.id, place, split_id)
             for arm in spec.arms:
                 _queue_arm(to_queue, spec, arm, replicate, place, split_id)
+
+
+def _check_split(
+    spec: ExperimentSpec,
+    items: Sequence[tuple[int, str, str | None]],
+    parts: Mapping[int, Part],
+) -> None:
+    """Refuse a split in which a class cannot be learned, or is never tested on."""
+    counts: dict[str, Counter[Part]] = defaultdict(Counter)
+    for image_id, label, _ in items:
+        if label and image_id in parts:
+            counts[label][parts[image_id]] += 1
+    check_parts(counts, may_miss_in_test=spec.splits in ("folds", "groups"))
 
 
 def _queue_arm(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation, JobState, Part
 from dafusion_core.domain.specs import AnySpec, TrainingSpec
+from dafusion_core.resources import backbone_path
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels, find_images
 from dafusion_core.storage.jobs import get_job
 from dafusion_core.storage.project import ProjectFile
 from dafusion_core.storage.synthetic import curation_counts
 
-__all__ = ["check_before", "check_classes", "find_doubts"]
+__all__ = [
+    "check_before",
+    "check_classes",
+    "check_parts",
+    "check_split",
+    "check_weights",
+    "find_doubts",
+]
 
 _MOST_UNEVEN = 20  # largest class over smallest
 _NAMED = 5
@@ -24,15 +34,9 @@ def check_before(file: ProjectFile, spec: AnySpec) -> None:
     if not isinstance(spec, TrainingSpec):
         return
     check_classes(file)
+    check_weights(spec.weights, spec.backbone)
+    check_split(file, spec.split_id)
     parts = _counts(file.db, spec.split_id)
-    for part, title in ((Part.TRAIN, "training"), (Part.TEST, "test")):
-        missing = [label for label, counts in parts.items() if not counts[part]]
-        # A class without a test image is left out of the mean; all but one cannot be.
-        if len(parts) - len(missing) < 2 or (missing and part is Part.TRAIN):
-            raise UserError(
-                f"There is no {title} image of: {_some(missing)}.",
-                "Add images, make another split, or remove the class.",
-            )
     if spec.patience is not None and not any(c[Part.VALIDATION] for c in parts.values()):
         raise UserError(
             "Early stopping needs validation images, and the split has none.",
@@ -67,6 +71,41 @@ def check_classes(file: ProjectFile) -> None:
             f"{len(gone)} of {len(images)} pictures are no longer where they were, for example "
             f"“{file.objects.path(gone[0])}”.",
             "Put the files back, or import them again.",
+        )
+
+
+def check_split(file: ProjectFile, split_id: int) -> None:
+    """Raise UserError when a class cannot be learned, or not be tested on, with this split."""
+    check_parts(_counts(file.db, split_id))
+
+
+def check_parts(parts: Mapping[str, Mapping[Part, int]], *, may_miss_in_test: bool = False) -> None:
+    """Raise UserError when a class has no training image, or no test image.
+
+    `parts`: class → part → images. `may_miss_in_test`: for folds and groups that are left out in
+    turn, where other folds test what one does not have; two classes are still needed.
+    """
+    for part, title in ((Part.TRAIN, "training"), (Part.TEST, "test")):
+        missing = [label for label, counts in parts.items() if not counts.get(part, 0)]
+        is_allowed = part is Part.TEST and may_miss_in_test and len(parts) - len(missing) > 1
+        if missing and not is_allowed:
+            raise UserError(
+                f"There is no {title} image of: {_some(missing)}.",
+                "Add images, make another split, or remove the class.",
+            )
+
+
+def check_weights(weights: str, backbone: str) -> None:
+    """Raise UserError when the file that a classifier begins with is not there.
+
+    The ImageNet weights are looked for by the training, which knows their place.
+    """
+    if weights == "bundled":
+        backbone_path(backbone)
+    elif weights not in ("", "imagenet") and not Path(weights).expanduser().is_file():
+        raise UserError(
+            f"The weights file {weights} is not there.",
+            "Choose its new place, “imagenet”, “bundled”, or train from scratch.",
         )
 
 

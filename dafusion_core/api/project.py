@@ -19,7 +19,12 @@ from dafusion_core.api.exchanging import Exchanging
 from dafusion_core.api.health import Checking
 from dafusion_core.api.importing import ProjectImages
 from dafusion_core.api.measuring import Measuring
-from dafusion_core.api.preflight import check_before, check_classes
+from dafusion_core.api.preflight import (
+    check_before,
+    check_classes,
+    check_split,
+    check_weights,
+)
 from dafusion_core.api.splitting import Splitting
 from dafusion_core.datasets.importing import ImportReport, import_folder
 from dafusion_core.domain.changes import ProjectChanges
@@ -371,9 +376,11 @@ class Project(Annotating, Caring, Checking, Curating, Exchanging, Measuring, Spl
         self.file.require_writable()
         check_classes(self.file)
         options = options or ChainOptions()
+        check_weights(options.weights, options.backbone)
         split = self.current_split() or self.make_split(
             options.seed, options.test, options.validation, options.shots
         )
+        check_split(self.file, split.id)
         with self.file.db.atomic():
             ids = enqueue_chain(self.file.db, split, replace(options))
         return [self.job(job_id) for job_id in ids]

@@ -10,6 +10,7 @@ import click
 
 import dafusion_core.api as df
 from dafusion_core.api import ChainOptions, Project
+from dafusion_core.api.chain import complete_classifier
 from dafusion_core.cli.dividing import count_parts
 from dafusion_core.cli.images import group_images, import_with_progress
 from dafusion_core.cli.options import Numbers, device_option, model_option, verb
@@ -130,7 +131,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--alpha", type=float, help="How often a synthetic image replaces its picture.")
 @click.option("--seeds", type=Numbers(int), help="Training seeds, such as 0-7.")
 @click.option("--backbone", help="The classifier: resnet18, resnet50, … [default: resnet18]")
-@click.option("--weights", help="Where the classifier starts: imagenet or a file.")
+@click.option(
+    "--weights", help="Where the classifier starts: bundled (a ResNet-50), imagenet, or a file."
+)
 @click.option("--epochs", type=int, help="Epochs per fit.")
 @click.option("--seed", type=int, help="Seed of the split, the words and the images.")
 @click.option("--reference", is_flag=True, help="Leave the pictures where they are.")
@@ -170,7 +173,7 @@ def run(
     if not folder.is_dir():
         raise UserError(f"There is no folder “{folder}”. Nothing was done.", "Check its name.")
     settings = ChainOptions.paper(model) if paper else ChainOptions(model=model)
-    settings = replace(settings, erase=not no_erasure, **_given(options))
+    settings = replace(settings, erase=not no_erasure, **complete_classifier(_given(options)))
     _open_or_create(out, path)
     with opened(out, path) as project:
         report = import_with_progress(out, project, folder, is_reference=reference)

@@ -201,7 +201,8 @@ def backbones(out: Output, search: str, download: str | None) -> int:
     """List the networks that can be trained, or fetch ImageNet weights for one.
 
     Nothing is downloaded unless --download asks for it. SEARCH is a part of the name. Networks
-    of timm appear where that library is installed.
+    of timm appear where that library is installed. Where weights come with the program, the line
+    says so; --weights bundled uses them.
 
     \b
     Examples:
@@ -223,9 +224,10 @@ def backbones(out: Output, search: str, download: str | None) -> int:
         out.result({"backbone": download, "file": path})
         return EXIT_OK
     names = [name for name in classifiers.list_backbones() if search in name]
+    bundled = classifiers.bundled_weights()
     for name in names:
-        out.say(name)
-    out.result({"backbones": names})
+        out.say(f"{name}  (weights come with the program)" if name in bundled else name)
+    out.result({"backbones": names, "bundled_weights": bundled})
     return EXIT_OK
 
 

@@ -27,7 +27,12 @@ _WORST = 5
 @project_option
 @model_option
 @click.option("--generation", type=int, help="Id of a generation job. Default: the newest.")
-@spec_option(CheckSpec, "features", "Folder of a CLIP or DINO model to compare pictures with.")
+@spec_option(
+    CheckSpec,
+    "features",
+    "What pictures are compared by: a folder of a CLIP or DINO model, bundled, or network. "
+    "[default: the first of these at hand]",
+)
 @spec_option(CheckSpec, "batch_size", "Pictures at once.", type=int)
 @device_option
 @queue_option

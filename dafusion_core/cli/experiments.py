@@ -10,6 +10,7 @@ from typing import Any, cast
 import click
 
 from dafusion_core.api import ChainOptions, Project
+from dafusion_core.api.chain import complete_classifier
 from dafusion_core.api.experiments import (
     experiment_jobs,
     experiment_table,
@@ -140,7 +141,7 @@ def experiment(context: click.Context, out: Output, project_path: Path | None) -
 @click.option("--no-erasure", is_flag=True, help="Let the model use what it knows.")
 @click.option("--protocol", type=click.Choice(["paper", "probe", "finetune"]))
 @click.option("--backbone", help="The classifier: resnet18, resnet50, …")
-@click.option("--weights", help="Where it starts: imagenet or a file.")
+@click.option("--weights", help="Where it starts: bundled (a ResNet-50), imagenet, or a file.")
 @click.option("--epochs", type=int, help="Epochs per fit.")
 @verb
 def plan(
@@ -166,6 +167,7 @@ def plan(
     """
     settings = ChainOptions.paper(model) if paper else ChainOptions(model=model)
     given = {key: value for key, value in options.items() if value is not None}
+    given = complete_classifier(given)
     settings = replace(settings, erase=not no_erasure, **given)
     with opened(out, project_path) as project:
         check_classes(project.file)

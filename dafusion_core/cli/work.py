@@ -380,7 +380,9 @@ def generate(
     "--seeds", type=Numbers(int), help="One fit per arm and seed, such as 0-7. [default: 0-7]"
 )
 @spec_option(TrainingSpec, "backbone", "Network.")
-@spec_option(TrainingSpec, "weights", "Where it starts: imagenet, a file, or nothing (scratch).")
+@spec_option(
+    TrainingSpec, "weights", "Where it starts: bundled, imagenet, a file, or nothing (scratch)."
+)
 @spec_option(TrainingSpec, "resolution", "Side in pixels.", type=int)
 @spec_option(TrainingSpec, "epochs", "Epochs.", type=int)
 @spec_option(TrainingSpec, "iterations_per_epoch", "Steps per epoch.", type=int)

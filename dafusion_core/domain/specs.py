@@ -300,9 +300,11 @@ class PreviewSpec(Spec):
 class CheckSpec(Spec):
     """Measure the synthetic images of a generation (§6).
 
-    `features`: a local folder of a CLIP or DINO model in the layout of transformers, whose image
-    features distances are taken in; "" uses `model`'s own network. `resolution`: side of the
-    pictures for sharpness and for the network's features; None takes the network's own.
+    `features`: what distances are taken in: a local folder of a CLIP or DINO model in the layout
+    of transformers, "bundled" for the ResNet-50 that comes with the program, or "network" for
+    `model`'s own U-Net; "" takes the first of these that is at hand. What it was is kept with each
+    measurement. `resolution`: side of the pictures for features of the last two; None takes what
+    they were trained with.
     """
 
     generation_job: int
@@ -366,8 +368,8 @@ class TrainingSpec(Spec):
     frozen with BatchNorm too, so that features are computed once per picture (`views` augmented
     versions of each), linear head, Adam; "finetune": all weights, SGD with momentum and cosine.
     `backbone`: a torchvision name, or "timm/NAME". `weights` "" = from scratch, or a path to a
-    state dict, or "imagenet" (local cache only). `normalisation` "auto": the paper's 0.5 in its
-    protocol, else what the weights were made with.
+    state dict, "imagenet" (local cache only), or "bundled" (resnet50: comes with the program).
+    `normalisation` "auto": the paper's 0.5 in its protocol, else what the weights were made with.
     `patience`: stop when validation has not improved for so many epochs, and take the best of
     them; None: all epochs, and the last one counts.
     `use_undecided`: also train on synthetic images nobody has looked at.
@@ -457,9 +459,9 @@ AnySpec = (
     ErasureSpec
     | InversionSpec
     | GenerationPlan
+    | PreviewSpec
     | CheckSpec
     | TrainingSpec
-    | PreviewSpec
     | EvaluationSpec
     | PredictionSpec
     | ModelExportSpec
@@ -469,9 +471,9 @@ SPEC_KINDS: dict[str, type[AnySpec]] = {
     "erase": ErasureSpec,
     "invert": InversionSpec,
     "generate": GenerationPlan,
+    "preview": PreviewSpec,
     "check": CheckSpec,
     "train": TrainingSpec,
-    "preview": PreviewSpec,
     "compare": EvaluationSpec,
     "predict": PredictionSpec,
     "export": ModelExportSpec,

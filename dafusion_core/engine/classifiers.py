@@ -10,6 +10,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ from safetensors.torch import load_file
 
 from dafusion_core.domain.errors import EnvironmentProblem, UserError, translate_os_error
 from dafusion_core.engine.augment import HALF, IMAGENET, Normalisation
+from dafusion_core.engine.sources import file_hash
+from dafusion_core.resources import BACKBONES, backbone_path
 
 __all__ = [
     "TIMM",
     "build_classifier",
+    "bundled_weights",
     "choose_normalisation",
     "download_weights",
     "head_of",
     "list_backbones",
     "weights_file",
+    "weights_hash",
 ]
 
 TIMM = "timm/"
@@ -94,11 +99,29 @@ def download_weights(
     return path
 
 
-def choose_normalisation(choice: str, protocol: str, weights: str) -> Normalisation:
+def bundled_weights() -> list[str]:
+    """Networks whose bundled weights are there to begin with."""
+    found = []
+    for backbone in BACKBONES:
+        with suppress(UserError):
+            backbone_path(backbone)
+            found.append(backbone)
+    return found
+
+
+def weights_hash(weights: str, backbone: str) -> str:
+    """SHA-256 of the file that a network begins with; "" where it begins with random numbers."""
+    return file_hash(_weights_path(weights, backbone)) if weights else ""
+
+
+def choose_normalisation(
+    choice: str, protocol: str, weights: str, backbone: str = ""
+) -> Normalisation:
     """How pictures are normalised: as asked, the paper's way, or as the weights were made with.
 
-    `choice` and `protocol` are those of the spec. Files that this program wrote say it in their
-    metadata; the ImageNet weights are known; for anything else 0.5 is assumed.
+    The arguments are those of the spec. The bundled weights and files that this program wrote say
+    it in their metadata; the ImageNet weights are known; for anything else 0.5 is assumed. Raises
+    UserError when weights that are named are not there.
     """
     if choice == "imagenet":
         return IMAGENET
@@ -106,8 +129,8 @@ def choose_normalisation(choice: str, protocol: str, weights: str) -> Normalisat
         return HALF
     if weights == "imagenet":
         return IMAGENET
-    path = Path(weights).expanduser()
-    if weights and path.suffix.lower() == ".safetensors" and path.is_file():
+    path = _weights_path(weights, backbone) if weights else Path()
+    if path.suffix.lower() == ".safetensors":
         try:
             with safe_open(str(path), framework="pt") as stream:
                 found = stream.metadata() or {}
@@ -135,7 +158,10 @@ def _enum_weights(backbone: str) -> Any:
     raise UserError(f"torchvision has no ImageNet weights for “{backbone}”.")
 
 
-def _read_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
+def _weights_path(weights: str, backbone: str) -> Path:
+    """The file that `weights` names. Raises UserError when it is not there."""
+    if weights == "bundled":
+        return backbone_path(backbone)
     if weights == "imagenet":
         path = weights_file(backbone)
         if not path.is_file():
@@ -152,6 +178,11 @@ def _read_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
                 f"The weights file {path} is not there.",
                 "Choose its new place, or train from scratch.",
             )
+    return path
+
+
+def _read_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
+    path = _weights_path(weights, backbone)
     try:
         if path.suffix.lower() == ".safetensors":
             values: Any = load_file(str(path))
@@ -223,8 +254,9 @@ def build_classifier(
     """A torchvision or timm network with a new linear head for `labels` classes.
 
     All random values follow from `seed` alone, so that the arms of one seed start alike.
-    `weights`: "" random, "imagenet" from the local cache, or a path to a state dict; its head is
-    not used. Raises UserError for unknown networks and files that do not fit.
+    `weights`: "" random, "bundled" those that come with the program, "imagenet" from the local
+    cache, or a path to a state dict; its head is not used. Raises UserError for unknown networks
+    and files that do not fit.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -13,13 +13,36 @@ from PIL import Image
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.engine import images, sampling, tokens
+from dafusion_core.engine.augment import normalise
+from dafusion_core.engine.classifiers import build_classifier, choose_normalisation, head_of
 from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel
 
-__all__ = ["Features", "FolderFeatures", "Neighbours", "NetworkFeatures", "Probe", "is_blank",
-           "sharpness"]  # fmt: skip
+__all__ = [
+    "BackboneFeatures",
+    "Features",
+    "FolderFeatures",
+    "Neighbours",
+    "NetworkFeatures",
+    "Probe",
+    "find_image_model",
+    "is_blank",
+    "sharpness",
+]
 
 _BLANK_SPREAD = 10.0  # grey values 0–255 between the 2nd and the 98th percentile
+_BUNDLED_SIDE = 64  # pixels, as the bundled backbone was trained
+#: DINO before CLIP: it tells pictures apart by what is seen, not by what it is called.
+_IMAGE_MODELS = (
+    "facebook/dinov2-base",
+    "facebook/dinov2-small",
+    "facebook/dinov2-large",
+    "facebook/dino-vits16",
+    "openai/clip-vit-large-patch14",
+    "openai/clip-vit-base-patch32",
+    "openai/clip-vit-base-patch16",
+)
+_IMAGE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SHARES_OF_TIME = 0.05  # of the schedule: nearly no noise
 
 
@@ -90,6 +113,48 @@ class NetworkFeatures:
             hook.remove()
         found = seen[0].float()
         return torch.cat([found.mean(dim=(2, 3)), found.std(dim=(2, 3))], dim=1).cpu()
+
+
+class BackboneFeatures:
+    """Features before the last layer of a classifier network with its bundled weights."""
+
+    def __init__(self, backbone: str, device: torch.device, resolution: int | None = None) -> None:
+        self.name = f"bundled {backbone}"
+        self._network = build_classifier(backbone, 2, "bundled").requires_grad_(False).eval()
+        self._network.to(device)
+        self._head = head_of(self._network)[1]
+        self._how = choose_normalisation("auto", "probe", "bundled", backbone)
+        self._side = resolution or _BUNDLED_SIDE
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """[n, d] float32 on the CPU."""
+        shown = [np.array(Frame(p.size, self._side).place(p, images.BICUBIC)) for p in pictures]
+        pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).to(self._device)
+        seen: list[torch.Tensor] = []
+        hook = self._head.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        try:
+            self._network(normalise(pixels, self._how))
+        finally:
+            hook.remove()
+        return seen[0].float().cpu()
+
+
+def find_image_model() -> Path | None:
+    """The folder of a well-known DINO or CLIP model, if the hub's cache on this computer has one.
+
+    Nothing is downloaded. None where there is none.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in _IMAGE_MODELS:
+        found = try_to_load_from_cache(name, "config.json")
+        if isinstance(found, str):
+            folder = Path(found).parent
+            if any((folder / file).is_file() for file in _IMAGE_WEIGHTS):
+                return folder
+    return None
 
 
 class FolderFeatures:

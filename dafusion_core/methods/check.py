@@ -18,6 +18,7 @@ from dafusion_core.domain.inputs import CheckInputs, ImageInput, SyntheticInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import CheckSpec
 from dafusion_core.engine import measures
+from dafusion_core.engine.classifiers import bundled_weights
 from dafusion_core.engine.devices import guard, resolve_device
 from dafusion_core.engine.models import shared_cache
 from dafusion_core.engine.torch_setup import torch
@@ -44,6 +45,7 @@ def run(spec: CheckSpec, inputs: CheckInputs, units: Sequence[JobUnit], ctx: Job
     ctx.progress(0, len(units), "loading the model")
     with guard(device, "measuring pictures"):
         features = _features(spec, device)
+        ctx.log(f"Pictures are compared by the features of: {features.name}.")
         train = _encode(inputs.train, features, spec, ctx, "reading training images")
         test = _encode(inputs.test, features, spec, ctx, "reading held-out images")
         if not train.items:
@@ -64,8 +66,17 @@ def run(spec: CheckSpec, inputs: CheckInputs, units: Sequence[JobUnit], ctx: Job
 
 
 def _features(spec: CheckSpec, device: torch.device) -> measures.Features:
-    if spec.features:
-        return measures.FolderFeatures(Path(spec.features).expanduser(), device)
+    """What the spec names, or else the best that is at hand (§6)."""
+    folder = None
+    if spec.features == "":
+        folder = measures.find_image_model()
+    elif spec.features not in ("bundled", "network"):
+        folder = Path(spec.features).expanduser()
+    if folder is not None:
+        return measures.FolderFeatures(folder, device)
+    bundled = next(iter(bundled_weights()), None)
+    if spec.features == "bundled" or (bundled is not None and spec.features == ""):
+        return measures.BackboneFeatures(bundled or "resnet50", device, spec.resolution)
     model = shared_cache().get(spec.model, device=device, dtype=torch.float32)
     return measures.NetworkFeatures(model, spec.resolution)
 

@@ -14,7 +14,12 @@ from dafusion_core.domain.inputs import ImageInput, TrainingInputs
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import Arm, TrainingSpec, derive_seed
 from dafusion_core.engine.augment import augment, mix_batch, normalise
-from dafusion_core.engine.classifiers import build_classifier, choose_normalisation, head_of
+from dafusion_core.engine.classifiers import (
+    build_classifier,
+    choose_normalisation,
+    head_of,
+    weights_hash,
+)
 from dafusion_core.engine.devices import memory_format
 from dafusion_core.engine.embedding import flatten_map
 from dafusion_core.engine.mixing import Batch, BatchSampler
@@ -59,7 +64,9 @@ class Fit:
         self.spec, self.inputs, self.arm, self.seed = spec, inputs, arm, seed
         self.device, self.store, self.ctx = device, store, ctx
         self.classes = len(inputs.labels)
-        self.how = choose_normalisation(spec.normalisation, spec.protocol, spec.weights)
+        self.how = choose_normalisation(
+            spec.normalisation, spec.protocol, spec.weights, spec.backbone
+        )
         network = build_classifier(
             spec.backbone, self.classes, spec.weights, derive_seed("weights", seed)
         )
@@ -131,6 +138,7 @@ class Fit:
             "arm": self.arm.name,
             "seed": self.seed,
             "steps": len(epochs) * spec.iterations_per_epoch,
+            "weights_sha256": weights_hash(spec.weights, spec.backbone),
             "epochs": epochs,
             "chosen_epoch": best[1] + 1 if best else len(epochs),
             "alarms": said,

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from dafusion_core import resources
 from dafusion_core.api import ChainOptions, Project
+from dafusion_core.api.chain import complete_classifier
 from dafusion_core.api.experiments import (
     experiment_jobs,
     experiment_table,
     extend_experiment,
+    list_experiments,
     plan_experiment,
     resume_experiment,
 )
 from dafusion_core.api.presets import PRESETS, make_experiment
 from dafusion_core.api.replicates import list_replicates, make_parts
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.experiments import ExperimentArm, ExperimentSpec
+from dafusion_core.domain.experiments import ExperimentArm, ExperimentSpec, Splits
 from dafusion_core.domain.records import JobState, Part
 from dafusion_core.domain.specs import load_spec
 from tests.e2e.projects import CLASSES, make_folder, make_project, run_queue
@@ -246,6 +249,62 @@ def test_a_class_of_one_image_is_refused(tmp_path: Path) -> None:
                 plan()
         assert project.jobs() == []
         assert project.splits() == []
+
+
+@pytest.mark.parametrize("part", [Part.TRAIN, Part.TEST])
+def test_a_class_that_is_missing_on_one_side_is_named(project: Project, part: Part) -> None:
+    from dafusion_core.domain.specs import Arm
+
+    docks = [image.id for image in project.images(label="dock")]
+    project.set_part(docks, Part.TEST if part is Part.TRAIN else Part.TRAIN)
+    title = "training" if part is Part.TRAIN else "test"
+    for plan in (
+        lambda: project.plan_chain(OPTIONS),
+        lambda: project.train(arms=(Arm("plain"),)),
+    ):
+        with pytest.raises(UserError, match=f"There is no {title} image of: “dock”") as caught:
+            plan()
+        assert "make another split" in str(caught.value)
+    assert project.jobs() == []
+
+
+@pytest.mark.parametrize("splits", ["per seed", "groups"])
+def test_a_class_that_no_split_could_test_is_refused_with_the_whole_experiment(
+    project: Project, splits: Splits
+) -> None:
+    """One plant of dock: all its pictures stay on one side."""
+    for label in CLASSES:
+        for n, image in enumerate(project.images(label=label)):
+            project.set_group([image.id], "one" if label == "dock" else f"plant {n % 2}")
+    with pytest.raises(UserError, match="dock"):
+        plan_experiment(project, spec_of(splits=splits, seeds=(0,)))
+    assert project.jobs() == []
+    assert list_experiments(project) == []
+
+
+def test_the_weights_that_classifiers_begin_with_are_looked_for_first(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = {
+        str(tmp_path / "none.pth"): "is not there",
+        "bundled": "No weights for resnet18 come with the program",
+    }
+    for weights, sentence in missing.items():
+        options = replace(OPTIONS, weights=weights)
+        with pytest.raises(UserError, match=sentence):
+            project.plan_chain(options)
+        with pytest.raises(UserError, match=sentence):
+            plan_experiment(project, make_experiment("quick", CLASSES, options))
+    assert project.jobs() == []
+
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(resources, "BACKBONES", {"resnet18": str(tmp_path / "there")})
+    made = plan_experiment(project, spec_of(seeds=(0,)))
+    assert made.jobs
+    options = replace(OPTIONS, **complete_classifier({"weights": "bundled"}))
+    assert (options.weights, options.backbone) == ("bundled", "resnet50")
+    assert complete_classifier({"weights": "bundled", "backbone": "x"})["backbone"] == "x"
+    assert complete_classifier({"weights": "imagenet"}) == {"weights": "imagenet"}
 
 
 def test_a_deleted_picture_is_named(project: Project) -> None:
