@@ -135,6 +135,9 @@ ACTIONS = (
     ActionSpec("health", "Run", "C&heck pictures…", (),
                "Copies across the split, torn groups, blur, missing files, doubtful classes.",
                lambda s: s.has_project and s.has_images and not s.is_importing),
+    ActionSpec("regions", "Run", "Mark &regions…", (),
+               "The picture in focus large, to draw boxes, polygons and masks on it.",
+               lambda s: s.has_project and s.has_images),
     ActionSpec("split", "Run", "&Divide images…", (),
                "Make a new split into training and test images.", _has_images),
     ActionSpec("concepts", "Run", "Erase and &learn", (),
@@ -173,7 +176,7 @@ BOUND_BY_PAGES = (
     "keep", "reject", "undecide", "next_undecided", "previous_undecided", "next_picture",
     "previous_picture", "rate_0", "rate_1", "rate_2", "rate_3", "rate_4", "rate_5", "view_grid",
     "view_list", "view_rates", "loupe", "compare", "info", "concepts", "generate", "train",
-    "health", "everything", "undo", "redo",
+    "health", "regions", "everything", "undo", "redo",
 )  # fmt: skip
 
 #: Keys that are not actions, for the overlay.
@@ -188,6 +191,21 @@ MORE_SHORTCUTS = (
     ("Curate", "M", "In the loupe: side by side, slider, in turn"),
     ("Curate", "+  −  wheel", "In the loupe: zoom"),
     ("Curate", "Esc", "Back to the grid"),
+    ("Images", "1 … 9, 0", "Give a class, take it away"),
+    ("Images", "L, S, X, U", "Class by name, not sure, leave out, take back in"),
+    ("Images", "Ctrl+G, T", "Group, note"),
+    ("Images", "Enter, E, double click", "Large, to mark regions"),
+    ("Images", "O", "Regions on or off"),
+    ("Regions", "V, B, P, M, E", "Select, box, polygon, brush, eraser"),
+    ("Regions", "Shift+M, K", "New mask, turn into a mask"),
+    ("Regions", "[  ]", "Size of the brush"),
+    ("Regions", "Arrows, Enter", "The mouse's cross and click; in Select they move the region"),
+    ("Regions", "Right button", "The brush erases, the eraser paints"),
+    ("Regions", "N, Shift+N", "Next, previous region"),
+    ("Regions", ".  ,  I  Del", "Next, previous point; insert, remove one"),
+    ("Regions", "Wheel, +  −, F, Ctrl+1", "Zoom, whole picture, 100 %"),
+    ("Regions", "Space or middle button, drag", "Move the picture"),
+    ("Regions", "A  D, Page up, Page down", "Previous, next picture"),
     ("Window", "Alt+1 … Alt+6", "Go to a step"),
 )
 

@@ -6,29 +6,95 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QObject, QPoint, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QCompleter, QDialog, QInputDialog, QLineEdit, QMenu, QVBoxLayout
+from PySide6.QtCore import (
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QPoint,
+    QRectF,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter
+from PySide6.QtWidgets import (
+    QCompleter,
+    QDialog,
+    QInputDialog,
+    QLineEdit,
+    QMenu,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
 
+from app.delegates.thumbnail import MARGIN, ThumbnailDelegate, fitted
 from app.models.image_list import ImageListModel
+from app.models.roles import PATH_ROLE, RECORD_ROLE
 from app.session import Session
 from app.text import count
 from app.widgets.parts import button, label, row
 from app.widgets.picture_grid import FoldedGrid
+from app.widgets.region_overlay import overlay_of
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.records import ImageRecord
 
 HINT = (
     "Keys: 1–9 class · 0 no class · L class by name · S not sure · X leave out · U take back in · "
-    "Ctrl+G group · T note"
+    "Ctrl+G group · T note · Enter large, to mark regions · O regions on or off"
 )
+
+
+OPEN_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_E)
+
+
+class RegionThumbnails(ThumbnailDelegate):
+    """Thumbnails with the regions of their images, while the overlay is on."""
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(session.thumbnails, parent)
+        self._overlay = overlay_of(session)
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """The picture, then its regions where it is shown."""
+        super().paint(painter, option, index)
+        record = index.data(RECORD_ROLE) if self._overlay.is_on else None
+        if not isinstance(record, ImageRecord) or not self._overlay.regions(record.id):
+            return
+        device = painter.device()
+        ratio = device.devicePixelRatio() if device else 1.0
+        pixmap = self._loader.get(index.data(PATH_ROLE), round(self.size * ratio))
+        if pixmap is not None:
+            frame = QRectF(option.rect).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+            area = fitted(pixmap, frame)
+            self._overlay.paint(painter, area, record.id, (record.width, record.height))
 
 
 class LabelGrid(FoldedGrid):
     """Signals:
     pressed_key(str): a letter or digit, or "Ctrl+G", "Del".
+        opened(): Enter, E or a double click: the focused picture large.
     """
 
     pressed_key = Signal(str)
+    opened = Signal()
+
+    def __init__(self, model: ImageListModel, session: Session) -> None:
+        super().__init__(model, session.thumbnails)
+        size = self.thumbnails.size
+        self.thumbnails = RegionThumbnails(session, self)
+        self.setItemDelegate(self.thumbnails)
+        self.set_picture_size(size)
+        overlay_of(session).changed.connect(self.viewport().update)
+        self.doubleClicked.connect(self._on_double_click)
+
+    def _on_double_click(self, index: QModelIndex) -> None:
+        if self.folded.place(index) >= 0:
+            self.opened.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Letters and digits label; the rest moves."""
@@ -37,6 +103,8 @@ class LabelGrid(FoldedGrid):
             self.pressed_key.emit("Del")
         elif event.key() == Qt.Key.Key_G and modifiers == Qt.KeyboardModifier.ControlModifier:
             self.pressed_key.emit("Ctrl+G")
+        elif event.key() in OPEN_KEYS and not modifiers:
+            self.opened.emit()
         elif event.text().isalnum() and not modifiers:
             self.pressed_key.emit(event.text().upper())
         else:
@@ -49,7 +117,7 @@ class LabelGrid(FoldedGrid):
 class ClassDialog(QDialog):
     """Type the beginning of a class; a new name makes a new class."""
 
-    def __init__(self, names: list[str], number: int, parent: LabelGrid) -> None:
+    def __init__(self, names: list[str], number: int, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Class")
         self._names = names
@@ -129,6 +197,7 @@ class Labelling(QObject):
             "U": self.take_back,
             "Ctrl+G": self.ask_group,
             "T": self.ask_note,
+            "O": overlay_of(self.session).toggle,
         }.get(key)
         if act is not None:
             act()
@@ -200,9 +269,18 @@ class Labelling(QObject):
 
     def _show_menu(self, at: QPoint) -> None:
         ids = self.chosen()
-        if not ids or self.session.is_read_only:
+        if not ids:
             return
         menu = QMenu(self.grid)
+        if len(ids) == 1:
+            menu.addAction("Large, mark regions…\tEnter").triggered.connect(
+                lambda: self.grid.opened.emit()
+            )
+            menu.addSeparator()
+        if self.session.is_read_only:
+            menu.aboutToHide.connect(menu.deleteLater)
+            menu.popup(self.grid.viewport().mapToGlobal(at))
+            return
         classes = menu.addMenu(f"Class of {count(len(ids), 'image')}")
         for number, name in enumerate(self.class_names(), 1):
             text = f"{name}\t{number}" if number < 10 else name

@@ -17,6 +17,7 @@ from app.actions import Actions
 from app.dialogs.health import HealthDialog
 from app.models.image_list import ImageListModel
 from app.pages.images.labelling import HINT, LabelGrid, Labelling
+from app.regions.editor import RegionEditor
 from app.session import Session
 from app.text import count
 from app.widgets.drop_zone import DropZone
@@ -26,6 +27,8 @@ from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part
 
+TITLE = "Images"
+SUBTITLE = "The real pictures. Each folder you import is one class."
 ALL = "All classes"
 NO_CLASS = "No class yet"
 
@@ -36,14 +39,14 @@ class ImagesPage(Page):
     watch = ("images", "splits")
 
     def __init__(self, session: Session, actions: Actions) -> None:
-        super().__init__(
-            session, "Images", "The real pictures. Each folder you import is one class."
-        )
-        self.buttons.addWidget(action_button(actions["health"]))
-        self.buttons.addWidget(action_button(actions["split"]))
-        self.buttons.addWidget(action_button(actions["import"]))
+        super().__init__(session, TITLE, SUBTITLE)
+        self._head = [action_button(actions[key]) for key in ("health", "split", "import")]
+        for made in self._head:
+            self.buttons.addWidget(made)
         self.model = ImageListModel(self.project, self)
-        self.grid = LabelGrid(self.model, session.thumbnails)
+        self.grid = LabelGrid(self.model, session)
+        self.grid.opened.connect(self.open_editor)
+        self.editor: RegionEditor | None = None
         self.grid.setAccessibleName("Real images")
         self.labelling = Labelling(session, self.grid, self.model)
         self.hint = label(HINT, "muted", wrap=True)
@@ -85,11 +88,84 @@ class ImagesPage(Page):
         )
         self._actions = actions
         actions.bind("health", lambda: HealthDialog(session, self).open())
+        # Regions are read anew by who shows them; the grid need not be.
+        session.changes.changed.connect(self._follow_in_editor)
         zone = DropZone()
         zone_layout = QVBoxLayout(zone)
         zone_layout.addWidget(empty)
         zone.dropped.connect(self._on_dropped)
         self.set_pages(content, zone)
+
+    # One picture ----------------------------------------------------------------------------
+
+    @property
+    def is_editing(self) -> bool:
+        """Whether one picture is shown large."""
+        return self.editor is not None and self.stack.currentWidget() is self.editor
+
+    def open_editor(self) -> None:
+        """Show the focused picture (or else the first one) large, to mark regions on it."""
+        if not self.model.rowCount():
+            return
+        if self.editor is None:
+            self.editor = RegionEditor(self.session)
+            self.editor.closed.connect(self.close_editor)
+            self.editor.moved.connect(self._move)
+            self.editor.pressed_key.connect(self.labelling.press)
+            self.stack.addWidget(self.editor)
+        self._show_in_editor(max(0, self.grid.folded.place(self.grid.currentIndex())))
+        self.stack.setCurrentWidget(self.editor)
+        for made in self._head:
+            made.hide()
+        self.editor.canvas.setFocus()
+
+    def close_editor(self) -> None:
+        """Back to all pictures, with the one that was shown in focus."""
+        if not self.is_editing:
+            return
+        self.title.setText(TITLE)
+        self.subtitle.setText(SUBTITLE)
+        for made in self._head:
+            made.show()
+        self.stack.setCurrentWidget(self.content)
+        if self.editor is not None:
+            self.editor.show_image(None)
+        self.refresh(None)
+        self.grid.setFocus()
+
+    def _show_in_editor(self, place: int) -> None:
+        if self.editor is None or not 0 <= place < self.model.rowCount():
+            return
+        self.grid.go_to_place(place)
+        found = self.project.images_by_id([self.model.ids[place]])
+        if not found:
+            return
+        self.editor.show_image(found[0])
+        title, line = self.editor.caption(place, self.model.rowCount())
+        self.title.setText(title)
+        self.subtitle.setText(line)
+
+    def _move(self, by: int) -> None:
+        place = self.grid.folded.place(self.grid.currentIndex()) + by
+        if self.editor is not None:
+            if 0 <= place < self.model.rowCount():
+                self._show_in_editor(place)
+            else:
+                which = "last" if by > 0 else "first"
+                self.editor.hint.setText(f"This is the {which} picture of this list.")
+
+    def _follow_in_editor(self, changes: ProjectChanges) -> None:
+        """Class, note and part of the picture that is shown; gone is gone."""
+        if not self.is_editing or not (changes.images or changes.splits or changes.concepts):
+            return
+        place = self.grid.folded.place(self.grid.currentIndex())
+        is_there = 0 <= place < self.model.rowCount() and bool(
+            self.project.images_by_id([self.model.ids[place]])
+        )
+        if is_there:
+            self._show_in_editor(place)
+        else:
+            self.close_editor()
 
     def _on_dropped(self, path: Path) -> None:
         self._actions.import_from(path)
@@ -103,7 +179,9 @@ class ImagesPage(Page):
         return table
 
     def refresh(self, changes: ProjectChanges | None) -> None:
-        """Read counts, split and problems again."""
+        """Read counts, split and problems again; behind a large picture that waits."""
+        if self.is_editing:
+            return
         by_class = self.project.part_counts()
         parts = (Part.TRAIN, Part.TEST)
         counts = {

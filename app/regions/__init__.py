@@ -1,0 +1,1 @@
+"""Boxes, polygons and masks drawn on one image."""
