@@ -6,12 +6,16 @@ of a laptop are taken and the sentence says so; for another model no time is pro
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 
 from app.text import duration
+from dafusion_core.api.base_models import ModelFacts, estimate_memory
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
+from dafusion_core.domain.specs import Memory
+from dafusion_core.settings import get_str
 
 #: Seconds on two cores with the bundled model: per picture and step, class and step, fit and epoch.
 LAPTOP = {"generate": 0.016, "invert": 0.12, "train": 14.0, "erase": 30.0}
@@ -98,3 +102,31 @@ def training(project: Project, runs: int, epochs: int) -> Cost:
     """Fitting that many classifiers."""
     seconds, measured = _scaled(project, "train", runs, epochs, "epochs", True)
     return Cost(seconds, runs * 45_000_000, measured)
+
+
+def uses_graphics_card() -> bool:
+    """Whether work will likely run on a card: chosen in the settings, or there is one."""
+    device = get_str("device")
+    return device.startswith("cuda") or (
+        device == "auto" and shutil.which("nvidia-smi") is not None
+    )
+
+
+def memory_sentence(
+    facts: ModelFacts | None, batch: int, resolution: int | None, memory: Memory
+) -> str:
+    """“Needs about 90 MB of memory; 12 GB are free.” Empty where it cannot be told."""
+    on_card = uses_graphics_card()
+    size = 2 if on_card else 4
+    need = estimate_memory(facts, size, batch, resolution, memory) if facts is not None else None
+    if need is None:
+        return ""
+    if on_card:
+        return f"Needs about {size_words(need)} of the graphics card's memory."
+    import psutil  # not needed before the window is there
+
+    found = psutil.virtual_memory()
+    words = f"Needs about {size_words(need)} of memory; {size_words(found.available)} are free."
+    if need > found.total:
+        words += " That is more than this computer has: choose smaller pictures or less at once."
+    return words

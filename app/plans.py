@@ -12,13 +12,21 @@ from dafusion_core.api.chain import (
     BASELINE,
     ChainOptions,
     erasure_spec,
-    generation_plan,
     inversion_spec,
     training_spec,
 )
+from dafusion_core.api.previews import preview
 from dafusion_core.api.project import Project
-from dafusion_core.domain.records import Job, JobState
-from dafusion_core.domain.specs import ModelSource
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import Job, JobState, Split
+from dafusion_core.domain.specs import (
+    Aspect,
+    GenerationPlan,
+    Masking,
+    Memory,
+    ModelSource,
+    Scheduler,
+)
 
 DEFAULTS = ChainOptions()
 
@@ -66,6 +74,13 @@ class GenerateChoices:
     prompt: str = "a photo of a {concept}"
     negative: str = ""
     seed: int = DEFAULTS.seed
+    scheduler: Scheduler = "pndm"
+    resolution: int | None = None  # None: the model's own
+    aspect: Aspect = "stretch"
+    mask: Masking = "none"
+    mask_dilation: int = 16
+    memory: Memory = "normal"
+    is_named: bool = False  # the class names in the prompt, nothing learned (Real Guidance)
 
     def pictures(self, photos: int) -> int:
         """How many synthetic images this makes of that many training photos."""
@@ -104,9 +119,7 @@ def queue_concepts(
 ) -> Job:
     """Erase the class names (if wanted), then learn each class from its training images."""
     chosen = choices or ConceptChoices(erase=erase)
-    split = project.current_split() or project.make_split(
-        DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots
-    )
+    split = ensure_split(project)
     options = replace(
         DEFAULTS,
         model=chosen.model,
@@ -129,23 +142,66 @@ def queue_generation(project: Project, choices: GenerateChoices) -> Job:
 
     Where nothing was learned for the current split yet, that is queued first.
     """
-    inversion = _usable(project, "invert") or queue_concepts(project)
-    options = replace(
-        DEFAULTS,
-        model=ModelSource.from_dict(inversion.spec["model"]),
+    inversion = _usable(project, "invert")
+    if inversion is None and not choices.is_named:
+        inversion = queue_concepts(project)
+    return project.enqueue(make_plan(ensure_split(project), choices, inversion))
+
+
+def make_plan(split: Split, choices: GenerateChoices, inversion: Job | None) -> GenerationPlan:
+    """The plan of a form. Without an inversion, the class names stand in the prompts."""
+    model = ModelSource.from_dict(inversion.spec["model"]) if inversion else DEFAULTS.model
+    is_learned = inversion is not None and not choices.is_named
+    draw: Literal["each", "uniform"] = "each" if choices.is_every else "uniform"
+    return GenerationPlan(
+        split_id=inversion.spec["split_id"] if inversion else split.id,
+        model=model,
+        inversion_job=inversion.id if inversion and is_learned else None,
+        erasure_job=inversion.spec["erasure_job"] if inversion and is_learned else None,
         t0_set=choices.t0_set,
         variants=choices.variants,
+        steps=choices.steps,
         guidance=choices.guidance,
-        generation_steps=choices.steps,
+        draw=draw,
+        prompt=choices.prompt,
+        negative_prompt=choices.negative,
+        seed=choices.seed,
+        scheduler=choices.scheduler,
+        resolution=choices.resolution,
+        aspect=choices.aspect,
+        mask=choices.mask,
+        mask_dilation=choices.mask_dilation,
+        memory=choices.memory,
     )
-    plan = generation_plan(
-        options, inversion.spec["split_id"], inversion.id, inversion.spec["erasure_job"]
+
+
+def queue_preview(project: Project, choices: GenerateChoices, image_id: int | None = None) -> Job:
+    """Show what the form would make of one training photo, at every t0, before other work.
+
+    With the newest finished inversion of the split; before there is one, with the class names.
+    Without `image_id`, or where that is no training photo (any more), the first one is taken.
+    """
+    split = ensure_split(project)
+    photos = [image.id for image in project.images(part="train")]
+    if not photos:
+        raise UserError("There is no training photo to preview.", "Divide the images first.")
+    chosen = image_id if image_id in set(photos) else photos[0]
+    inversion = learned_with(project)
+    return preview(project, make_plan(split, choices, inversion), int(chosen or photos[0]))
+
+
+def learned_with(project: Project) -> Job | None:
+    """The newest finished inversion that belongs to the current split."""
+    split = project.current_split()
+    jobs = project.jobs([JobState.SUCCEEDED])
+    return newest([j for j in jobs if split and j.spec.get("split_id") == split.id], "invert")
+
+
+def ensure_split(project: Project) -> Split:
+    """The current split, made with the usual shares where there is none."""
+    return project.current_split() or project.make_split(
+        DEFAULTS.seed, DEFAULTS.test, DEFAULTS.validation, DEFAULTS.shots
     )
-    draw: Literal["each", "uniform"] = "each" if choices.is_every else "uniform"
-    more = replace(
-        plan, draw=draw, prompt=choices.prompt, negative_prompt=choices.negative, seed=choices.seed
-    )
-    return project.enqueue(more)
 
 
 def queue_training(project: Project, choices: TrainChoices) -> Job:

@@ -141,4 +141,5 @@ def run(connection: Connection, settings: WorkerSettings) -> None:
 
     for kind in ("erase", "invert", "generate", "train"):
         registry.METHODS[kind] = f"tests.fake_methods:{kind}"
+    registry.METHODS["preview"] = "tests.fake_methods:generate"
     main.run(connection, settings)

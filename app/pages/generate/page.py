@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QLineEdit,
-    QScrollArea,
-    QSlider,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QScrollArea, QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from app import costs
 from app.actions import Actions
-from app.plans import GenerateChoices, queue_generation
+from app.pages.generate.form import GenerateForm
+from app.pages.generate.preview import PreviewStrip
+from app.plans import DEFAULTS, GenerateChoices, queue_generation
 from app.session import Session
 from app.steps import newest
 from app.text import count, t0_words
@@ -34,16 +29,16 @@ from app.widgets.parts import (
     label,
     row,
 )
+from dafusion_core.api.base_models import ModelFacts, describe_model
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import Part
-
-T0_CHOICES = (0.25, 0.5, 0.75, 1.0)
+from dafusion_core.domain.records import ImageRecord, Part
+from dafusion_core.domain.specs import ModelSource
 
 
 class GeneratePage(Page):
-    """A short form and what it would make."""
+    """A preview, a short form and what it would make."""
 
-    watch = ("images", "splits", "concepts", "jobs")
+    watch = ("images", "splits", "concepts", "jobs", "regions")
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__(
@@ -55,10 +50,9 @@ class GeneratePage(Page):
         start = GenerateChoices()
         self.buttons.addWidget(action_button(actions["generate"], "primary"))
         self._photos = 0
-        self.t0_boxes = {t0: QCheckBox(f"t0 {t0:g}, {t0_words(t0)}") for t0 in T0_CHOICES}
-        for t0, box in self.t0_boxes.items():
-            box.setChecked(t0 in start.t0_set)
-            box.toggled.connect(self._summarise)
+        self._facts: dict[ModelSource, ModelFacts | None] = {}
+        self.form = GenerateForm()
+        self.preview = PreviewStrip(session, self._preview_choices)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(5, 100)
         self.slider.setSingleStep(5)
@@ -69,34 +63,16 @@ class GeneratePage(Page):
         self.slider.valueChanged.connect(self._say_slider)
         self.slider_words = label("", "muted")
         self.add_t0 = button("Add", self._add_t0, "small", "Make pictures at this t0 as well.")
-        self._boxes = QVBoxLayout()
-        self._boxes.setSpacing(6)
-        for box in self.t0_boxes.values():
-            self._boxes.addWidget(box)
-        self.negative = QLineEdit()
-        self.negative.setToolTip("What should not be in the pictures; mostly left empty.")
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 2**31 - 1)
-        self.seed.setToolTip("The same seed makes the same pictures; another one makes others.")
         self.draw = QComboBox()
         self.draw.addItem("every t0 for each photo", True)
         self.draw.addItem("one t0 for each picture, drawn at random (as in the paper)", False)
-        self.draw.currentIndexChanged.connect(self._summarise)
+        self.draw.setToolTip("Which of the ticked t0 a photo gets.")
         self.variants = QSpinBox()
         self.variants.setRange(1, 100)
         self.variants.setValue(start.variants)
-        self.variants.valueChanged.connect(self._summarise)
-        self.guidance = QDoubleSpinBox()
-        self.guidance.setRange(1.0, 30.0)
-        self.guidance.setSingleStep(0.5)
-        self.guidance.setValue(start.guidance)
-        self.steps = QSpinBox()
-        self.steps.setRange(2, 1000)
-        self.steps.setValue(start.steps)
-        self.steps.valueChanged.connect(self._summarise)
-        self.prompt = QLineEdit(start.prompt)
+        self.variants.setToolTip("How many different pictures are made of a photo (M).")
         self.summary = label("", wrap=True)
-        guard_wheel(self.draw, self.variants, self.guidance, self.steps, self.seed, self.slider)
+        guard_wheel(self.draw, self.variants, self.slider)
         self._say_slider()
         self.set_pages(
             self._make_form(),
@@ -106,39 +82,43 @@ class GeneratePage(Page):
                 action_button(actions["import"], "primary"),
             ),
         )
+        self.form.changed.connect(self._on_form)
+        self.form.recipe_chosen.connect(self._take_recipe)
+        self.preview.changed.connect(self._on_form)
+        self.draw.currentIndexChanged.connect(lambda _i: self._on_form())
+        self.variants.valueChanged.connect(lambda _v: self._on_form())
         actions.bind("generate", self.start)
+
+    @property
+    def t0_boxes(self) -> dict[float, Any]:
+        """The box of each t0."""
+        return dict(self.preview.boxes)
 
     def _make_form(self) -> QWidget:
         distance = card(
             heading("How far from the photo", 1.1),
             label(
-                "t0 is where between the photo (0) and pure noise (1) the painting starts.",
+                "t0 is where between the photo (0) and pure noise (1) the painting starts. "
+                "Preview one photo, then tick the distances that still show its class.",
                 "muted",
                 wrap=True,
             ),
-            self._boxes_holder(),
-            row(self.slider, self.slider_words, self.add_t0),
+            self.preview,
+            row(label("Another t0"), self.slider, self.slider_words, self.add_t0),
         )
         amount = QWidget()
         amount.setLayout(form(("Take", self.draw), ("Pictures per photo", self.variants)))
-        advanced = QWidget()
-        advanced.setLayout(
-            form(
-                ("Prompt", self.prompt),
-                ("Guidance", self.guidance),
-                ("Denoising steps", self.steps),
-                ("Not in the picture", self.negative),
-                ("Seed", self.seed),
-            )
-        )
+        fold = Fold("Advanced", self.form, "Prompt, guidance, sampler, size, memory, seed")
+        self.fold = fold
         inner = QWidget()
-        inner.setMaximumWidth(720)
+        inner.setMaximumWidth(760)
         stack = QVBoxLayout(inner)
         stack.setContentsMargins(0, 0, 8, 0)
         stack.setSpacing(12)
+        stack.addLayout(row(label("Recipe"), self.form.recipe, None))
         stack.addWidget(distance)
-        stack.addWidget(card(heading("How many", 1.1), amount))
-        stack.addWidget(card(Fold("Advanced", advanced, "Prompt, guidance, steps, seed")))
+        stack.addWidget(card(heading("How many", 1.1), amount, self.form.masking_line))
+        stack.addWidget(card(fold))
         stack.addWidget(self.summary)
         stack.addStretch(1)
         scroll = QScrollArea()
@@ -146,47 +126,45 @@ class GeneratePage(Page):
         scroll.setWidget(inner)
         return scroll
 
-    def _boxes_holder(self) -> QWidget:
-        holder = QWidget()
-        self._boxes.setContentsMargins(0, 0, 0, 0)
-        holder.setLayout(self._boxes)
-        return holder
-
     def _say_slider(self) -> None:
         t0 = self.slider.value() / 100
-        self.slider_words.setText(f"t0 {t0:g}, {t0_words(t0)}")
-        self.add_t0.setEnabled(t0 not in self.t0_boxes)
+        self.slider_words.setText(f"{t0:g}, {t0_words(t0)}")
+        self.add_t0.setEnabled(t0 not in self.preview.boxes)
 
     def _add_t0(self) -> None:
-        t0 = self.slider.value() / 100
-        box = QCheckBox(f"t0 {t0:g}, {t0_words(t0)}")
-        box.setChecked(True)
-        box.toggled.connect(self._summarise)
-        self.t0_boxes[t0] = box
-        place = sorted(self.t0_boxes).index(t0)
-        self._boxes.insertWidget(place, box)
+        self.preview.add(self.slider.value() / 100, is_on=True)
         self._say_slider()
-        self._summarise()
+        self._on_form()
+
+    def _take_recipe(self, values: dict[str, Any]) -> None:
+        self.preview.choose(tuple(values["t0_set"]))
+        self.draw.setCurrentIndex(self.draw.findData(values["draw"] == "each"))
+        self.variants.setValue(values["variants"])
+        self._say_slider()
 
     def choices(self) -> GenerateChoices:
-        """What the form says."""
-        return GenerateChoices(
-            t0_set=tuple(sorted(t0 for t0, box in self.t0_boxes.items() if box.isChecked())),
-            is_every=bool(self.draw.currentData()),
-            variants=self.variants.value(),
-            guidance=self.guidance.value(),
-            steps=self.steps.value(),
-            prompt=self.prompt.text(),
-            negative=self.negative.text(),
-            seed=self.seed.value(),
+        """What the form says. Raises ValueError where that is not clear: see `form.problem`."""
+        return self.form.fill_in(
+            self.preview.t0_set, bool(self.draw.currentData()), self.variants.value()
+        )
+
+    def _preview_choices(self) -> GenerateChoices | None:
+        """The same at every t0 that can be ticked; ticks and amounts make no other preview."""
+        if self.form.problem:
+            self._summarise()
+            return None
+        return replace(
+            self.choices(), t0_set=tuple(sorted(self.preview.boxes)), is_every=True, variants=1
         )
 
     def start(self) -> None:
         """Queue the generation."""
-        choices = self.choices()
-        if not choices.t0_set:
+        if self.form.problem or not self.preview.t0_set:
+            if self.form.problem:
+                self.fold.open(True)
             self._summarise()
             return
+        choices = self.choices()
         self.session.run(lambda: queue_generation(self.project, choices))
 
     def refresh(self, changes: ProjectChanges | None) -> None:
@@ -194,9 +172,40 @@ class GeneratePage(Page):
         self.show_content(bool(self.project.concepts()))
         split = self.project.current_split()
         self._photos = split.counts.get(Part.TRAIN.value, 0) if split else 0
+        if changes is None or changes.images or changes.splits or changes.regions:
+            self._facts.clear()
+            self.session.reads.submit(self._read_photos, self._take_photos)
+        self.preview.follow()
         self._summarise()
 
+    def _read_photos(self) -> tuple[list[ImageRecord], int]:
+        """In the background: a large project has many."""
+        photos = self.project.images(part=Part.TRAIN) if self.project.current_split() else []
+        marked = {region.image_id for region in self.project.regions()}
+        shown = photos or self.project.images()
+        return shown, sum(photo.id in marked for photo in photos)
+
+    def _take_photos(self, found: tuple[list[ImageRecord], int]) -> None:
+        photos, marked = found
+        self.preview.show_photos(photos)
+        self.form.has_regions(marked)
+        self._summarise()
+
+    def _on_form(self) -> None:
+        self._summarise()
+        self.preview.follow()
+
+    def _model(self) -> ModelSource:
+        learned = newest(self.project.jobs(), "invert")
+        return ModelSource.from_dict(learned.spec["model"]) if learned else DEFAULTS.model
+
     def _summarise(self) -> None:
+        problem = self.form.problem
+        self.summary.setProperty("role", "error" if problem else "")
+        self.summary.style().polish(self.summary)
+        if problem:
+            self.summary.setText(problem)
+            return
         choices = self.choices()
         if not choices.t0_set:
             self.summary.setText("Choose at least one distance from the photo.")
@@ -205,12 +214,19 @@ class GeneratePage(Page):
         else:
             number = count(choices.pictures(self._photos), "synthetic image")
             photos = count(self._photos, "training photo")
-            learned = newest(self.project.jobs(), "invert")
-            model = (learned.spec.get("model") or {}) if learned else {}
+            model = self._model()
+            if model not in self._facts:
+                self._facts[model] = describe_model(model)
             cost = costs.generation(
                 self.project,
                 choices.pictures(self._photos),
                 choices.steps,
-                model.get("kind", "bundled") == "bundled",
+                model.kind == "bundled",
             )
-            self.summary.setText(f"This makes {number} from {photos}. {cost.sentence}")
+            memory = costs.memory_sentence(
+                self._facts[model], BATCH, choices.resolution, choices.memory
+            )
+            self.summary.setText(f"This makes {number} from {photos}. {cost.sentence} {memory}")
+
+
+BATCH = 8  # what a plan makes at once unless told otherwise

@@ -1,0 +1,235 @@
+"""How pictures are painted: recipe, what few people need, and what may change in a picture."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
+
+from app.plans import GenerateChoices
+from app.widgets.parts import form, guard_wheel, label, row
+from dafusion_core.domain.presets import PRESETS
+from dafusion_core.domain.specs import Aspect, Masking, Memory, Scheduler
+
+SCHEDULERS = {
+    "pndm": "PNDM, as in the paper",
+    "ddim": "DDIM",
+    "dpmsolver++": "DPM-Solver++, good with few steps",
+    "euler": "Euler",
+    "unipc": "UniPC, good with few steps",
+}
+ASPECTS = {
+    "stretch": "stretched, as in the paper",
+    "pad": "padded with mirrored edges",
+    "crop": "cut to the square in the middle",
+}
+MASKS = {
+    "none": "the whole picture",
+    "object": "only the marked object",
+    "background": "only what is around it",
+}
+MEMORIES = {
+    "normal": "fast",
+    "saving": "less memory, slower",
+    "offload": "least memory, for small graphics cards",
+}
+LAPTOP = "laptop"
+
+
+def _combo(name: str, choices: dict[str, str], tip: str) -> QComboBox:
+    made = QComboBox()
+    made.setAccessibleName(name)
+    made.setToolTip(tip)
+    for key, text in choices.items():
+        made.addItem(text, key)
+    return made
+
+
+class GenerateForm(QWidget):
+    """The fields below the distances; `recipe` stands on the page, above them.
+
+    Signals:
+        changed(): something else is wanted.
+        recipe_chosen(dict): values of a recipe that are not fields of this form.
+    """
+
+    changed = Signal()
+    recipe_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        start = GenerateChoices()
+        self._is_named = False
+        self.recipe = QComboBox()
+        self.recipe.setAccessibleName("Recipe")
+        self.recipe.setToolTip("Fills in the fields; where each value comes from is in the guide.")
+        self.recipe.addItem("Laptop, minutes", LAPTOP)
+        for preset in PRESETS:
+            if preset.kind == "generate":
+                self.recipe.addItem(preset.title, preset.name)
+        self.may_change = _combo(
+            "What may change",
+            MASKS,
+            "Regions drawn on the Images page say where the object is. What may not change keeps "
+            "the photo's own pixels.",
+        )
+        self.dilation = QSpinBox()
+        self.dilation.setRange(0, 256)
+        self.dilation.setSuffix(" px")
+        self.dilation.setToolTip("Widens the object, so that its edge is painted anew too.")
+        self.mask_note = label("", "muted", wrap=True)
+        self.prompt = QLineEdit()
+        self.prompt.setToolTip("{concept} becomes the token that was learned for the class.")
+        self.negative = QLineEdit()
+        self.negative.setPlaceholderText("nothing")
+        self.negative.setToolTip("What should not be in the pictures; mostly left empty.")
+        self.guidance = QDoubleSpinBox()
+        self.guidance.setRange(1.0, 30.0)
+        self.guidance.setSingleStep(0.5)
+        self.guidance.setToolTip(
+            "How strictly the prompt is followed: too low and classes blur, too high and colours "
+            "burn."
+        )
+        self.steps = QSpinBox()
+        self.steps.setRange(2, 1000)
+        self.steps.setToolTip("More steps take longer and rarely look better than 50.")
+        self.scheduler = _combo("Sampler", SCHEDULERS, "How noise is taken away step by step.")
+        self.resolution = QComboBox()
+        self.resolution.setAccessibleName("Size of the pictures")
+        self.resolution.setEditable(True)
+        self.resolution.addItem("the model's own")
+        for side in (64, 128, 256, 384, 512, 768):
+            self.resolution.addItem(f"{side} px")
+        self.resolution.setToolTip(
+            "Side of the square that is painted. Models are best at their own size; a multiple "
+            "of 64 is safe."
+        )
+        self.aspect = _combo(
+            "Photos that are not square", ASPECTS, "The result gets the photo's shape back."
+        )
+        self.memory = _combo("Memory", MEMORIES, "The pictures stay the same but for rounding.")
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("The same seed makes the same pictures; another one makes others.")
+        guard_wheel(
+            self.recipe, self.may_change, self.dilation, self.guidance, self.steps, self.scheduler,
+            self.resolution, self.aspect, self.memory, self.seed,
+        )  # fmt: skip
+        self.setLayout(
+            form(
+                ("Prompt", self.prompt),
+                ("Not in the picture", self.negative),
+                ("Guidance", self.guidance),
+                ("Denoising steps", self.steps),
+                ("Sampler", self.scheduler),
+                ("Size of the pictures", self.resolution),
+                ("Photos that are not square", self.aspect),
+                ("Memory", self.memory),
+                ("Seed", self.seed),
+            )
+        )
+        self.masking_line = QWidget()
+        self.masking_line.setLayout(
+            row(label("May change"), self.may_change, 8, self.dilation, None)
+        )
+        self.dilation.setAccessibleName("Widen the object by")
+        self._fill(start)
+        self.has_regions(0)
+        self.recipe.activated.connect(lambda _i: self._take_recipe())
+        for signal in (
+            self.may_change.currentIndexChanged, self.dilation.valueChanged,
+            self.guidance.valueChanged,
+            self.steps.valueChanged, self.scheduler.currentIndexChanged, self.seed.valueChanged,
+            self.resolution.currentTextChanged, self.aspect.currentIndexChanged,
+            self.memory.currentIndexChanged, self.prompt.textChanged, self.negative.textChanged,
+        ):  # fmt: skip
+            signal.connect(lambda *_: self._on_change())
+
+    def has_regions(self, photos: int) -> None:
+        """How many training photos have a region: without any there is nothing to spare."""
+        self.masking_line.setVisible(photos > 0)
+        if not photos:
+            self.may_change.setCurrentIndex(0)
+        self.dilation.setEnabled(self.may_change.currentData() != "none")
+
+    @property
+    def side(self) -> int | None:
+        """Pixels of a side, None for the model's own. Raises ValueError for other words."""
+        text = self.resolution.currentText().strip()
+        if self.resolution.currentIndex() == 0 and text == self.resolution.itemText(0):
+            return None
+        side = int(text.lower().removesuffix("px").strip())
+        if not 16 <= side <= 2048:
+            raise ValueError(side)
+        return side
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot start, "" if it can."""
+        try:
+            _ = self.side
+        except ValueError:
+            return "The size of the pictures is a number of pixels from 16 to 2048, such as 512."
+        if not self.prompt.text().strip():
+            return "The prompt is empty. “a photo of a {concept}” is the usual one."
+        return ""
+
+    def fill_in(self, t0_set: tuple[float, ...], is_every: bool, variants: int) -> GenerateChoices:
+        """What the form says, with what the page says. Raises ValueError: see `problem`."""
+        return GenerateChoices(
+            t0_set=t0_set,
+            is_every=is_every,
+            variants=variants,
+            guidance=self.guidance.value(),
+            steps=self.steps.value(),
+            prompt=self.prompt.text(),
+            negative=self.negative.text(),
+            seed=self.seed.value(),
+            scheduler=cast(Scheduler, self.scheduler.currentData()),
+            resolution=self.side,
+            aspect=cast(Aspect, self.aspect.currentData()),
+            mask=cast(Masking, self.may_change.currentData()),
+            mask_dilation=self.dilation.value(),
+            memory=cast(Memory, self.memory.currentData()),
+            is_named=self._is_named,
+        )
+
+    def _fill(self, choices: GenerateChoices) -> None:
+        self.guidance.setValue(choices.guidance)
+        self.steps.setValue(choices.steps)
+        self.prompt.setText(choices.prompt)
+        self.negative.setText(choices.negative)
+        self.scheduler.setCurrentIndex(self.scheduler.findData(choices.scheduler))
+        self.aspect.setCurrentIndex(self.aspect.findData(choices.aspect))
+        self.dilation.setValue(choices.mask_dilation)
+
+    def _take_recipe(self) -> None:
+        name = self.recipe.currentData()
+        start = GenerateChoices()
+        values: dict[str, Any] = {
+            "t0_set": start.t0_set, "draw": "each", "variants": start.variants,
+            "scheduler": start.scheduler, "steps": start.steps, "guidance": start.guidance,
+            "aspect": start.aspect, "prompt": start.prompt,
+        }  # fmt: skip
+        preset = next((found for found in PRESETS if found.name == name), None)
+        if preset is not None:
+            values |= preset.values
+        self._is_named = preset is not None and preset.is_named
+        self.guidance.setValue(values["guidance"])
+        self.steps.setValue(values["steps"])
+        self.prompt.setText(values["prompt"])
+        self.scheduler.setCurrentIndex(self.scheduler.findData(values["scheduler"]))
+        self.aspect.setCurrentIndex(self.aspect.findData(values["aspect"]))
+        self.recipe_chosen.emit(values)
+        self._on_change()
+
+    def _on_change(self) -> None:
+        self.dilation.setEnabled(self.may_change.currentData() != "none")
+        self.changed.emit()
