@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QAction, QKeySequence
 
 from app.verbs import MAIN_TEXTS, MainVerb
@@ -222,7 +222,9 @@ class Actions(QObject):
             action = QAction(spec.text, self)
             action.setShortcuts([QKeySequence(keys) for keys in spec.shortcuts])
             action.setToolTip(_tip(spec, spec.tip or spec.text.replace("&", "")))
-            action.triggered.connect(lambda _checked=False, key=spec.key: self._run(key))
+            if spec.menu == "Curate":  # letters must not fire while somebody types elsewhere
+                action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            action.triggered.connect(lambda _checked=False, key=spec.key: self.run(key))
             self._actions[spec.key] = action
         self.follow(Situation())
 
@@ -238,7 +240,8 @@ class Actions(QObject):
         for key in keys:
             self._bound.pop(key, None)
 
-    def _run(self, key: str) -> None:
+    def run(self, key: str) -> None:
+        """Do what the action is bound to."""
         act = self._bound.get(key)
         if act is not None:
             act()

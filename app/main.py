@@ -6,7 +6,6 @@ import argparse
 import locale
 import signal
 import sys
-from importlib import import_module
 from multiprocessing import freeze_support
 from pathlib import Path
 
@@ -56,9 +55,6 @@ def main(argv: list[str]) -> int:
     path = options.project or options.file
     if path is not None:
         QTimer.singleShot(0, window, lambda: window.take(path))
-    else:
-        # Once the window is painted, load what the first project will need.
-        QTimer.singleShot(100, window, lambda: import_module("app.workspace"))
     _obey_signals(app)
     code = app.exec()
     if window.session is not None:  # the session manager or a signal ended the loop

@@ -30,6 +30,7 @@ from app.errors import ErrorPresenter
 from app.pages.welcome.page import WelcomePage, app_icon
 from app.steps import Step
 from app.theme import Mode, theme
+from app.warm_up import WarmUp
 from app.widgets.drop_zone import dropped_paths
 from app.widgets.log_view import LogDialog
 from app.widgets.message_bar import MessageBar
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         self._after_close: list[Path] = []
         self._make_menus()
         self._bind()
+        self.warm_up = WarmUp(self)
         geometry = ui_state.load_bytes("geometry")
         if geometry is not None:
             self.restoreGeometry(geometry)
@@ -352,6 +354,7 @@ class MainWindow(QMainWindow):
         ui_state.store_bytes("geometry", self.saveGeometry())
         self.errors.uninstall()
         self.welcome.hardware.stop()
+        self.warm_up.stop()
         super().closeEvent(event)
 
     # Drops --------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
@@ -11,12 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayou
 
 from app import ui_state
 from app.actions import Actions, Situation
-from app.pages.concepts.page import ConceptsPage
-from app.pages.curate.page import CuratePage
-from app.pages.generate.page import GeneratePage
-from app.pages.images.page import ImagesPage
-from app.pages.report.page import ReportPage
-from app.pages.train.page import TrainPage
+from app.pages.shelf import KEYS_OF_PAGES, PageShelf, make_page
 from app.plans import DEFAULTS, main_verb, queue_missing, stopped_jobs
 from app.session import Session
 from app.steps import Facts, Step, StepStatus, derive_states, gather_facts
@@ -30,6 +27,10 @@ from app.widgets.rail import Rail
 from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Job, JobState
+
+if TYPE_CHECKING:
+    from app.pages.curate.page import CuratePage
+    from app.pages.images.page import ImagesPage
 
 #: How often the pictures that are in already are shown while others are still being imported.
 IMPORT_SHOW_S = 2.0
@@ -55,17 +56,10 @@ class Workspace(QWidget):
         self.main_verb = MainVerb.EVERYTHING
         self._shown_at = 0.0
         self.rail = Rail(actions["everything"])
-        self.pages: dict[Step, Page] = {
-            Step.IMAGES: ImagesPage(session, actions),
-            Step.CONCEPTS: ConceptsPage(session, actions),
-            Step.GENERATE: GeneratePage(session, actions),
-            Step.CURATE: CuratePage(session, actions),
-            Step.TRAIN: TrainPage(session, actions),
-            Step.REPORT: ReportPage(session, actions),
-        }
         self.stack = QStackedWidget()
-        for page in self.pages.values():
-            self.stack.addWidget(page)
+        self.pages = PageShelf(self._make_page)
+        for key, step in KEYS_OF_PAGES.items():
+            actions.bind(key, partial(self._make_and_run, step, key))
         self.jobs = JobsPanel(session)
         middle = QWidget()
         middle_layout = QVBoxLayout(middle)
@@ -102,6 +96,7 @@ class Workspace(QWidget):
         session.failed.connect(self._on_failed)
         session.lost.connect(self._on_lost)
         actions.bind("everything", self.do_next)
+        actions.bind("regions", self._mark_regions)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
         self.show_step(self._last_step())
@@ -127,28 +122,37 @@ class Workspace(QWidget):
 
     # Pages --------------------------------------------------------------------------------
 
+    def _make_page(self, step: Step) -> Page:
+        page = make_page(step, self.session, self.actions_table)
+        self.stack.addWidget(page)
+        return page
+
+    def _make_and_run(self, step: Step, key: str) -> None:
+        """An action whose page was not there yet: the page binds it to what it does."""
+        if not self.pages.is_made(step):
+            _made = self.pages[step]
+            self.actions_table.run(key)
+
     def show_step(self, step: Step) -> None:
         """Show the page of a step."""
-        self.stack.setCurrentWidget(self.pages[step])
-        self.rail.select(step)
         page = self.pages[step]
-        if isinstance(page, CuratePage):
-            page.focus_grid()
-        else:
-            page.setFocus()
+        self.stack.setCurrentWidget(page)
+        self.rail.select(step)
+        page.take_focus()
+
+    def _mark_regions(self) -> None:
+        self.show_step(Step.IMAGES)
+        cast("ImagesPage", self.pages[Step.IMAGES]).open_editor()
 
     @property
     def step(self) -> Step:
         """The step whose page is shown."""
-        shown = self.stack.currentWidget()
-        return next(step for step, page in self.pages.items() if page is shown)
+        return self.pages.step_of(self.stack.currentWidget())
 
     @property
     def curate(self) -> CuratePage:
         """The curation page."""
-        page = self.pages[Step.CURATE]
-        assert isinstance(page, CuratePage)
-        return page
+        return cast("CuratePage", self.pages[Step.CURATE])
 
     def refresh(self) -> None:
         """Derive the states of the steps and of the actions from the rows."""

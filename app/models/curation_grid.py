@@ -28,6 +28,7 @@ from app.models.roles import (
     RECORD_ROLE,
     CellKind,
     Index,
+    Look,
 )
 from app.models.rows import WINDOW
 from app.models.synthetic_list import SyntheticListModel
@@ -155,11 +156,6 @@ class CurationGridModel(QAbstractTableModel):
             columns = [cell.column for cell in shown]
             self.dataChanged.emit(
                 self.index(min(rows), min(columns)), self.index(max(rows), max(columns))
-            )
-        # Headers carry counts.
-        if cells and self.t0_set:
-            self.headerDataChanged.emit(
-                Qt.Orientation.Horizontal, FIRST_T0_COLUMN, len(self.t0_set)
             )
 
     # Looking things up --------------------------------------------------------------------
@@ -354,6 +350,19 @@ class CurationGridModel(QAbstractTableModel):
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             return self._describe(index, cell)
         return None
+
+    def look(self, index: Index) -> Look | None:
+        """What is painted of a cell."""
+        if index.column() < FIRST_T0_COLUMN:
+            source = self.source(index)
+            if source is None:
+                return Look(CellKind.PHOTO)
+            return Look(CellKind.PHOTO, str(self.project.image_path(source)), source.label)
+        cell = self.cell(index)
+        if cell is None:
+            return None
+        path = "" if cell.synthetic_id is None else self.picture_path(cell.synthetic_id)
+        return Look(_kind(cell), path, "", cell.curation, cell.rating)
 
     def _photo_data(self, index: Index, role: int) -> Any:
         if role == KIND_ROLE:

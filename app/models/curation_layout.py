@@ -92,7 +92,11 @@ class GridRow:
 def lay_out(
     cells: Iterable[GridCell], t0_set: Sequence[float]
 ) -> tuple[list[GridRow], dict[int, Cell]]:
-    """Rows in order of concept and source, and the cell of each unit by unit id."""
+    """Rows in order of concept and source, and the cell of each unit by unit id.
+
+    `cells` come by concept and source, and within one t0 by variant; in which order the t0 of a
+    source come makes no difference.
+    """
     columns = {t0: place for place, t0 in enumerate(t0_set)}
     shared = {t0: t0 for t0 in t0_set}  # one float object for all cells of a column
     rows: list[GridRow] = []

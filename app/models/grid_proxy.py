@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     Qt,
 )
 
-from app.models.roles import KIND_ROLE, CellKind, Index
+from app.models.roles import KIND_ROLE, CellKind, Index, Look, look_at
 
 
 class GridProxyModel(QAbstractTableModel):
@@ -101,6 +101,11 @@ class GridProxyModel(QAbstractTableModel):
         if place < 0:
             return CellKind.NOTHING if role == KIND_ROLE and index.isValid() else None
         return self._source.index(place, 0).data(role)
+
+    def look(self, index: Index) -> Look | None:
+        """What the list wants painted."""
+        place = self.place(index)
+        return None if place < 0 else look_at(self._source.index(place, 0))
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Trailing cells can be neither focused nor selected."""

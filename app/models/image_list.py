@@ -18,6 +18,7 @@ from app.models.roles import (
     UNSURE_ROLE,
     CellKind,
     Index,
+    Look,
 )
 from app.models.rows import WindowedRows
 from app.text import PART_NAMES
@@ -79,6 +80,20 @@ class ImageListModel(QAbstractListModel):
             return None
         image = self._rows.record(index.row())
         return None if image is None else self._of_record(image, role)
+
+    def look(self, index: Index) -> Look | None:
+        """What is painted of an image."""
+        image = self._rows.record(index.row())
+        if image is None:
+            return Look(CellKind.PHOTO)
+        return Look(
+            CellKind.PHOTO,
+            str(self._project.image_path(image)),
+            Path(image.original_path).name,
+            Curation.REJECTED if image.is_rejected else None,
+            0,
+            image.is_unsure,
+        )
 
     def _of_record(self, image: ImageRecord, role: int) -> Any:
         name = Path(image.original_path).name

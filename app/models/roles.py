@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
+
+from dafusion_core.domain.records import Curation
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -26,3 +30,23 @@ class CellKind(IntEnum):
     SYNTHETIC = 2
     WAITING = 3  # planned, not made yet
     FAILED = 4
+
+
+@dataclass(slots=True)
+class Look:
+    """Everything that is painted of a cell. Asked for at once, because a repaint asks for every
+    cell in view, and each single role would be a way through Qt and back."""
+
+    kind: CellKind
+    path: str = ""
+    caption: str = ""
+    curation: Curation | None = None
+    rating: int = 0
+    is_unsure: bool = False
+
+
+def look_at(index: Index) -> Look | None:
+    """What to paint at an index: the model's `look(index)`; None for nothing."""
+    model: Any = index.model()
+    found: Look | None = None if model is None else model.look(index)
+    return found

@@ -17,6 +17,7 @@ from app.models.roles import (
     RECORD_ROLE,
     CellKind,
     Index,
+    Look,
 )
 from app.models.rows import WindowedRows
 from app.text import CURATION_NAMES, count
@@ -86,6 +87,19 @@ class SyntheticListModel(QAbstractListModel):
     def rowCount(self, parent: Index | None = None) -> int:
         """Number of images."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def look(self, index: Index) -> Look | None:
+        """What is painted of a synthetic image."""
+        image = self._rows.record(index.row())
+        if image is None:
+            return Look(CellKind.SYNTHETIC)
+        return Look(
+            CellKind.SYNTHETIC,
+            str(self._project.synthetic_path(image)),
+            f"t0 {image.t0:g}",
+            image.curation,
+            image.rating,
+        )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """What a view asks of a synthetic image."""

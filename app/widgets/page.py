@@ -61,6 +61,10 @@ class Page(QWidget):
     def refresh(self, changes: ProjectChanges | None) -> None:
         """Look at the project again; None means everything may be different."""
 
+    def take_focus(self) -> None:
+        """Keys go to this page."""
+        self.setFocus()
+
     def _on_changed(self, changes: ProjectChanges) -> None:
         if not any(getattr(changes, name) for name in self.watch):
             return

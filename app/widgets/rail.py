@@ -110,7 +110,8 @@ class Rail(QFrame):
     def show_states(self, states: Mapping[Step, StepStatus]) -> None:
         """Show where all steps stand."""
         for step, status in states.items():
-            self.buttons[step].show_status(status)
+            if status != self.buttons[step].status:
+                self.buttons[step].show_status(status)
 
     def select(self, step: Step) -> None:
         """Mark a step as the one shown."""

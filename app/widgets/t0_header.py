@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPixmap
 from PySide6.QtWidgets import QHeaderView, QWidget
 
 from app.models.curation_counts import Counts
@@ -15,7 +15,10 @@ from dafusion_core.domain.records import Curation
 
 
 class T0Header(QHeaderView):
-    """Three lines per column: its t0, a bar and words for the distance, and the counts."""
+    """Three lines per column: its t0, a bar and words for the distance, and the counts.
+
+    Each column is drawn into a pixmap, and anew only when its counts or its width have changed.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
@@ -24,12 +27,30 @@ class T0Header(QHeaderView):
         self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.setAccessibleName("How far from the photo")
         self._counts: list[Counts] = []
+        self._drawn: dict[int, tuple[object, QPixmap]] = {}
+        theme.changed.connect(self._draw_anew)
+
+    def _draw_anew(self) -> None:
+        self._drawn.clear()
+        self.viewport().update()
 
     def refresh_counts(self) -> None:
-        """Count again."""
+        """Count again; only columns that have other counts now are painted."""
         model = self.model()
-        self._counts = model.counts() if isinstance(model, CurationGridModel) else []
-        self.viewport().update()
+        before, self._counts = self._counts, []
+        if isinstance(model, CurationGridModel):
+            self._counts = model.counts()
+        if len(before) != len(self._counts):
+            self._draw_anew()
+            return
+        for place, (old, new) in enumerate(zip(before, self._counts, strict=True)):
+            if old != new:
+                self.update_section(place + FIRST_T0_COLUMN)
+
+    def update_section(self, section: int) -> None:
+        """Paint one column again."""
+        left, width = self.sectionViewportPosition(section), self.sectionSize(section)
+        self.viewport().update(left, 0, width, self.viewport().height())
 
     def _small(self) -> QFont:
         return scaled_font(self.font(), 0.85)
@@ -45,10 +66,28 @@ class T0Header(QHeaderView):
         model = self.model()
         if not isinstance(model, CurationGridModel) or not rect.isValid():
             return
+        device = painter.device()
+        ratio = device.devicePixelRatio() if device else 1.0
+        place = section - FIRST_T0_COLUMN
+        counts = self._counts[place] if 0 <= place < len(self._counts) else Counts()
+        shown = tuple(counts.by_curation.values())
+        t0 = model.t0_set[place] if place >= 0 else None
+        key = (rect.width(), rect.height(), ratio, t0, counts.waiting, shown)
+        known, pixmap = self._drawn.get(section, (None, None))
+        if pixmap is None or known != key:
+            pixmap = QPixmap(rect.size() * ratio)
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(QColor(theme.colors.window))
+            drawing = QPainter(pixmap)
+            drawing.setFont(self.font())
+            self._draw(drawing, QRect(0, 0, rect.width(), rect.height()), t0, counts)
+            drawing.end()
+            self._drawn[section] = (key, pixmap)
+        painter.drawPixmap(rect.topLeft(), pixmap)
+
+    def _draw(self, painter: QPainter, rect: QRect, t0: float | None, counts: Counts) -> None:
         colors = theme.colors
-        painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(rect, QColor(colors.window))
         painter.setPen(QColor(colors.border))
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
         box = rect.adjusted(7, 6, -7, -6)
@@ -61,21 +100,16 @@ class T0Header(QHeaderView):
         first = QRect(box.left(), box.top(), box.width(), line)
         second = QRect(box.left(), first.bottom() + 4, box.width(), small)
         third = QRect(box.left(), second.bottom() + 2, box.width(), small)
-        if section < FIRST_T0_COLUMN:
+        if t0 is None:
             painter.drawText(first, left, "Photo")
             self._paint_small(painter, second, "the real picture")
             self._paint_small(painter, third, "how far from it →")
-            painter.restore()
             return
-        t0 = model.t0_set[section - FIRST_T0_COLUMN]
         text = f"t0 {t0:g}"
         painter.drawText(first, left, text)
         self._paint_bar(painter, first, QFontMetrics(title).horizontalAdvance(text), t0)
         self._paint_small(painter, second, t0_words(t0))
-        place = section - FIRST_T0_COLUMN
-        if place < len(self._counts):
-            self._paint_counts(painter, third, self._counts[place])
-        painter.restore()
+        self._paint_counts(painter, third, counts)
 
     def _paint_small(self, painter: QPainter, box: QRect, text: str) -> None:
         painter.setFont(self._small())

@@ -144,7 +144,9 @@ class Window:
         self.window = MainWindow()
         self.window.resize(1280, 900)
         self.window.show()
-        self.pump(0.5)
+        # As long as somebody needs to choose a project: what it needs is loaded meanwhile.
+        self.until(lambda: self.window.warm_up.is_done)
+        self.pump(0.2)
 
     def pump(self, seconds: float) -> None:
         end = time.perf_counter() + seconds
@@ -153,10 +155,13 @@ class Window:
             time.sleep(0.001)
 
     def until(self, holds: Callable[[], bool], limit_s: float = 10) -> float:
-        """Milliseconds until `holds`, the event loop turning as it does for users."""
+        """Milliseconds until `holds`; the event loop sleeps between events as it does for users
+        (one that asks again and again keeps the other threads from working)."""
+        from PySide6.QtCore import QEventLoop
+
         began = time.perf_counter()
         while not holds():
-            self.app.processEvents()
+            self.app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
             if time.perf_counter() - began > limit_s:
                 raise SystemExit("it never happened")
         return (time.perf_counter() - began) * 1000

@@ -36,7 +36,6 @@ class CurationGrid(PictureGrid):
         self.header.setSectionResizeMode(T0Header.ResizeMode.Fixed)
         self.header.show()
         self.header.sectionClicked.connect(self._choose_column)
-        model.headerDataChanged.connect(self.header.refresh_counts)
         model.modelReset.connect(self._on_reset)
         self.doubleClicked.connect(self._open)
         self.setAccessibleName("Synthetic images by photo and t0")

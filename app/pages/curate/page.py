@@ -155,10 +155,7 @@ class CuratePage(Page):
             "info": self.toggle_info,
         }
         for key, act in keys.items():
-            action = self.actions_table[key]
-            # Letters must not fire while somebody types elsewhere.
-            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            self.addAction(action)
+            self.addAction(self.actions_table[key])
             self.actions_table.bind(key, act)
 
     # Looking ------------------------------------------------------------------------------
@@ -336,6 +333,10 @@ class CuratePage(Page):
             self.stage.show_pictures(self.pictures.current_source(), ids)
         if self.info.isVisible():
             self.info.show_picture(current)
+
+    def take_focus(self) -> None:
+        """Keys go to the pictures."""
+        self.focus_grid()
 
     def focus_grid(self) -> None:
         """Keys go to the pictures."""
