@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QListView,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -39,14 +40,11 @@ TOOLS = (
 )  # fmt: skip
 NARROW = 760
 HINTS = {
-    ToolKey.SELECT: "Drag moves · Del removes · . and , go through points · I inserts one · "
-    "arrows nudge · wheel zooms · Space drags the picture · ? shows all keys",
-    ToolKey.BOX: "Drag a box · arrows move a cross, Enter sets a corner · Esc gives up",
-    ToolKey.POLYGON: "Click the points · Backspace takes one back · Enter twice or a click on the "
-    "first point closes it · Esc gives up",
-    ToolKey.BRUSH: "Paint · [ and ] change the brush · right button erases · Shift+M starts a new "
-    "mask · Space drags the picture",
-    ToolKey.ERASER: "Erase · [ and ] change the size · right button paints",
+    ToolKey.SELECT: "Drag moves · Del removes · wheel zooms · Space drags the picture · ? all keys",
+    ToolKey.BOX: "Drag from corner to corner · arrows move a cross, Enter sets a corner",
+    ToolKey.POLYGON: "Click the points · Backspace takes one back · the first point closes it",
+    ToolKey.BRUSH: "Paint · [ and ] size · right button erases · Shift+M new mask",
+    ToolKey.ERASER: "Erase · [ and ] size · right button paints",
 }
 
 
@@ -77,7 +75,8 @@ class RegionEditor(QWidget):
         side = self._make_side()
         self.notice = label("", wrap=True)
         self.notice.hide()
-        self.hint = label("", "muted", wrap=True)
+        self.hint = label("", "muted")
+        self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         middle = QHBoxLayout()
         middle.setSpacing(12)
         middle.addWidget(self.canvas, 1)
@@ -88,7 +87,9 @@ class RegionEditor(QWidget):
         layout.addLayout(self.bar)
         layout.addWidget(self.notice)
         layout.addLayout(middle, 1)
-        layout.addWidget(self.hint)
+        foot = row(self.hint, self.zoom, self.fit, self.real, spacing=5)
+        foot.setStretch(0, 1)
+        layout.addLayout(foot)
         self.canvas.closed.connect(self.closed)
         self.canvas.moved.connect(self.moved)
         self.canvas.pressed_key.connect(self._press)
@@ -101,7 +102,7 @@ class RegionEditor(QWidget):
     # Building -----------------------------------------------------------------------------
 
     def _make_tools(self) -> None:
-        self.back = button("‹ Pictures", self.closed.emit, "small", "Back to all pictures.  (Esc)")
+        self.back = button("Back", self.closed.emit, "small", "Back to all pictures.  (Esc)")
         self.tools = Segments([(key.value, text, tip) for key, text, tip in TOOLS], "Tool")
         self.tools.chosen.connect(lambda key: self._choose_tool(ToolKey(key)))
         self.brush_box = QSpinBox()
@@ -112,6 +113,8 @@ class RegionEditor(QWidget):
             "Diameter of brush and eraser, in pixels of the picture.  ([ and ])"
         )
         self.brush_box.setKeyboardTracking(False)
+        self.brush_box.setFixedWidth(88)
+        self.brush_box.lineEdit().setTextMargins(5, 0, 0, 0)  # as in `parts.form`
         self.brush_box.valueChanged.connect(self.canvas.set_brush)
         guard_wheel(self.brush_box)
         self.zoom = label("", "muted")
@@ -136,8 +139,10 @@ class RegionEditor(QWidget):
         quiet = [self.back, self.fit, self.real, self.shows, self.previous, self.next]
         for made in [*quiet, *self.tools.buttons.values()]:
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.bar = row(self.back, 4, self.tools, 4, self.brush_box, None, self.shows, 4, self.zoom,
-                       self.fit, self.real, 4, self.previous, self.next, spacing=5)  # fmt: skip
+        self.bar = row(
+            self.back, self.tools, self.brush_box, None, self.shows, self.previous, self.next,
+            spacing=6,
+        )  # fmt: skip
 
     def _make_side(self) -> QWidget:
         self.list = QListView()
@@ -146,6 +151,7 @@ class RegionEditor(QWidget):
         self.list.setUniformItemSizes(True)
         self.list.selectionModel().currentChanged.connect(self._on_chosen)
         self.nothing = label("", "muted", wrap=True)
+        self.nothing.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.class_box = QComboBox()
         self.class_box.setAccessibleName("Class of the chosen region")
         self.class_box.setToolTip("Its own class, where it is not that of the picture.  (1–9)")
@@ -160,15 +166,16 @@ class RegionEditor(QWidget):
         )  # fmt: skip
         self.what = label("", "muted", wrap=True)
         self.side = QWidget()
-        self.side.setFixedWidth(210)
+        self.side.setFixedWidth(150)
         layout = QVBoxLayout(self.side)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(7)
         layout.addWidget(label("Regions"))
-        layout.addWidget(self.nothing)
+        layout.addWidget(self.nothing, 1)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.class_box)
-        layout.addLayout(row(self.to_mask, self.remove, None, spacing=6))
+        layout.addWidget(self.to_mask)
+        layout.addWidget(self.remove)
         layout.addWidget(self.what)
         return self.side
 
@@ -195,12 +202,10 @@ class RegionEditor(QWidget):
             self.canvas.set_brush(brush.first_diameter(image.width, image.height))
 
     def _fill_classes(self) -> None:
-        image = self.document.image
-        own = image.label if image is not None and image.label else "no class yet"
         self._classes = [item.name for item in self.project.labels() if item.name]
         with QSignalBlocker(self.class_box):
             self.class_box.clear()
-            self.class_box.addItem(f"As the picture ({own})", None)
+            self.class_box.addItem("As the picture", None)
             for name in self._classes:
                 self.class_box.addItem(name, name)
 
@@ -209,7 +214,7 @@ class RegionEditor(QWidget):
         self.tools.select(key.value)
         with QSignalBlocker(self.brush_box):
             self.brush_box.setValue(self.canvas.brush_size)
-        self.brush_box.setEnabled(key in (ToolKey.BRUSH, ToolKey.ERASER))
+        self.brush_box.setVisible(key in (ToolKey.BRUSH, ToolKey.ERASER))
         self.shows.setChecked(self.canvas.shows_regions)
         self.hint.setText(HINTS[key])
 
@@ -294,8 +299,7 @@ class RegionEditor(QWidget):
         """In a small window the picture needs the room more than words do."""
         super().resizeEvent(event)
         is_wide = event.size().width() >= NARROW
-        self.side.setFixedWidth(210 if is_wide else 160)
-        self.real.setVisible(is_wide)
+        self.side.setFixedWidth(210 if is_wide else 150)
 
     # Doing --------------------------------------------------------------------------------
 

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QAbstractListModel, QObject, Qt
+from PySide6.QtCore import QAbstractListModel, QObject, QRectF, QSize, Qt
+from PySide6.QtGui import QIcon, QPainter, QPixmap
 
 from app.models.roles import Index
 from app.regions.document import KIND_NAMES, Item, RegionDocument
-from app.widgets.region_overlay import region_color
+from app.widgets.region_overlay import CASING, region_color
 from dafusion_core.domain.regions import RegionKind
+
+ROW_HEIGHT = 26
+
+
+@cache
+def swatch(number: int) -> QIcon:
+    """A square in the colour of a region, the same whether its row is chosen or not."""
+    pixmap = QPixmap(14, 14)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(region_color(number))
+    painter.setPen(CASING)
+    painter.drawRoundedRect(QRectF(0.5, 0.5, 13, 13), 3, 3)
+    painter.end()
+    icon = QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected, QIcon.Mode.Active):
+        icon.addPixmap(pixmap, mode)
+    return icon
 
 
 class RegionListModel(QAbstractListModel):
@@ -34,7 +55,9 @@ class RegionListModel(QAbstractListModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return f"{index.row() + 1}  {self._name(item)}"
         if role == Qt.ItemDataRole.DecorationRole:
-            return region_color(index.row())
+            return swatch(index.row())
+        if role == Qt.ItemDataRole.SizeHintRole:
+            return QSize(0, ROW_HEIGHT)
         if role == Qt.ItemDataRole.ToolTipRole:
             return item.problem or self._size(item)
         return None

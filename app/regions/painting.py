@@ -112,7 +112,8 @@ def _paint_item(
             size = 4.0 if kind == "edge" else 8.0
             paint_handle(painter, at, color, is_point, size)
     if not item.problem and not (item.kind is RegionKind.MASK and canvas.tool.is_active):
-        _paint_number(canvas, painter, canvas.point_on_screen(item.anchor()), number, color)
+        at = canvas.point_on_screen(item.anchor()) - QPointF(0, 5 if is_chosen else 0)
+        _paint_number(canvas, painter, at, number, color)
 
 
 def _paint_mask(

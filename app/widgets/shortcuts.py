@@ -10,6 +10,15 @@ from app.actions import ACTIONS, MENUS, MORE_SHORTCUTS
 from app.widgets.parts import button, heading, label, row
 
 
+def _share(heights: dict[str, int]) -> dict[str, int]:
+    """Group → column 0 or 1, so that both are about as long: the longest groups choose first."""
+    total, sides = [0, 0], {}
+    for name in sorted(heights, key=lambda name: -heights[name]):
+        sides[name] = 0 if total[0] < total[1] else 1
+        total[sides[name]] += heights[name]
+    return sides
+
+
 class ShortcutsDialog(QDialog):
     """Two columns: keys and what they do. Esc, F1 or ? closes it."""
 
@@ -30,14 +39,11 @@ class ShortcutsDialog(QDialog):
                 groups[spec.menu].append((" or ".join(dict.fromkeys(keys)), text))
         for name, keys_text, text in MORE_SHORTCUTS:
             groups.setdefault(name, []).append((keys_text, text))
-        # The longest group has the right side to itself.
-        filled = [(name, lines) for name, lines in groups.items() if lines]
-        longest = max(filled, key=lambda item: len(item[1]))[0]
-        filled.sort(key=lambda item: item[0] == longest)
-        place, side = 0, 0
-        for name, lines in filled:
-            if name == longest:
-                place, side = 0, 3
+        filled = {name: lines for name, lines in groups.items() if lines}
+        sides = _share({name: len(lines) + 2 for name, lines in filled.items()})
+        places = [0, 0]
+        for name, lines in filled.items():
+            place, side = places[sides[name]], 3 * sides[name]
             title = heading(name, 1.0)
             grid.addWidget(title, place, side, 1, 2)
             place += 1
@@ -48,7 +54,7 @@ class ShortcutsDialog(QDialog):
                 grid.addWidget(label(text, "muted"), place, side + 1)
                 place += 1
             grid.setRowMinimumHeight(place, 8)
-            place += 1
+            places[sides[name]] = place + 1
         grid.setColumnMinimumWidth(2, 24)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 16)
