@@ -168,7 +168,7 @@ def _left_over(record: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """(concept, share of its effect that is left) as far as the erasure recorded it."""
     for row in (record.get("check") or {}).get("prompts", ()):
         if row["role"] == "concept":
-            yield row["prompt"], float(row["left"])
+            yield row["prompt"], max(0.0, float(row["left"]))  # below 0: pushed beyond it
 
 
 def _licence(chain: dict[str, Job]) -> str:

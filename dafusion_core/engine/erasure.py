@@ -187,8 +187,8 @@ def esd_examples(
     plan = sampling.make_scheduler("ddim", model.scheduler_config)
     plan.set_timesteps(steps, device=model.device)
     prompts = sampling.PromptCache(model)
-    anchor = prompts[guide]
     nothing = prompts[""]
+    anchor = prompts[guide] if guide else nothing
     side = resolution // model.scale
     shape = (model.latent_channels, side, side)
     at_once = at_once or max(1, min(64, 16384 // (side * side)))
@@ -217,16 +217,20 @@ def esd_examples(
                 on_step(done / total)
             t = plan.timesteps[k]
             here = [(i, place) for i, run in enumerate(group) for at, place in run.stops if at == k]
-            if here:
-                _note(model, latents, text, anchor, t, here, eta, x, target)
             going = [i for i, run in enumerate(group) if run.last > k]
+            seen = _predict(model, latents, text, nothing, anchor, t, here, going)
+            for (row, place), base in zip(here, seen.base, strict=True):
+                x[place] = latents[row].float().cpu()
+                target[place] = (base - eta * (seen.named[row].float() - base)).cpu()
             done += len(group)
             if not going:
                 break
+            without, named = seen.without, seen.named[going]
+            guided = without + guidance * (named - without)
             if len(going) < len(group):
                 group = [group[i] for i in going]
                 latents, text = latents[going], text[going]
-            latents = _step(model, plan, latents, text, nothing, t, guidance)
+            latents = plan.step(guided, t, latents, return_dict=False)[0]
         if kept is not None:
             kept.write(number, x[places], target[places])
 
@@ -284,42 +288,51 @@ def write_kept(path: Path, tensors: Mapping[str, torch.Tensor], identity: str) -
     os.replace(partial, path)
 
 
-def _step(
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the frozen model predicts at one step of a group of trajectories.
+
+    named: for the concept, of every row; without: for the empty prompt, of the rows that go on;
+    base: for the guide, float32, of the rows that give an example here.
+    """
+
+    named: torch.Tensor
+    without: torch.Tensor
+    base: torch.Tensor
+
+
+def _predict(
     model: DiffusionModel,
-    plan: Any,
     latents: torch.Tensor,
     text: torch.Tensor,
     nothing: torch.Tensor,
-    t: torch.Tensor,
-    guidance: float,
-) -> torch.Tensor:
-    states = torch.cat([nothing.expand_as(text), text])
-    predicted = model.unet(torch.cat([latents] * 2), t, encoder_hidden_states=states).sample
-    without, with_text = predicted.chunk(2)
-    guided = without + guidance * (with_text - without)
-    moved: torch.Tensor = plan.step(guided, t, latents, return_dict=False)[0]
-    return moved
-
-
-def _note(
-    model: DiffusionModel,
-    latents: torch.Tensor,
-    text: torch.Tensor,
     anchor: torch.Tensor,
     t: torch.Tensor,
     here: Sequence[tuple[int, int]],
-    eta: float,
-    x: torch.Tensor,
-    target: torch.Tensor,
-) -> None:
-    """Store x_t and the teacher's target for (row, place) of what gives an example at t."""
-    rows, places = [row for row, _ in here], [place for _, place in here]
-    chosen = latents[rows]
-    states = torch.cat([anchor.expand(len(rows), -1, -1), text[rows]])
-    predicted = model.unet(torch.cat([chosen] * 2), t, encoder_hidden_states=states).sample.float()
-    base, named = predicted.chunk(2)
-    x[places] = chosen.float().cpu()
-    target[places] = (base - eta * (named - base)).cpu()
+    going: Sequence[int],
+) -> _Seen:
+    """Everything that one step needs, in one batch and no prediction twice.
+
+    An example's target and the step that follows it need the same prediction for the concept, and
+    with the empty prompt as guide the same for that one, too.
+    """
+    rows = [row for row, _ in here]
+    is_same = anchor is nothing
+    plain = range(len(latents)) if is_same else going
+    guided = [] if is_same else rows
+    entry = torch.cat([latents, latents[list(plain)], latents[guided]])
+    states = torch.cat(
+        [
+            text,
+            nothing.expand(len(plain), -1, -1),
+            anchor.expand(len(guided), -1, -1),
+        ]
+    )
+    predicted = model.unet(entry, t, encoder_hidden_states=states).sample
+    named, without, base = predicted.split([len(latents), len(plain), len(guided)])
+    if is_same:
+        base, without = without[rows], without[list(going)]
+    return _Seen(named, without, base.float())
 
 
 def esd_loss(unet: Any, batch: EsdExample) -> torch.Tensor:

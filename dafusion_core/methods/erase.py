@@ -389,16 +389,17 @@ def compare_snapshots(
     """How much each prompt changed.
 
     `pixel_change`: mean absolute difference of the pictures, 0–1. `prediction_change`: root mean
-    square change of the prediction. `left` (concepts only): distance of the new prediction from
-    the old prediction for the guide, divided by that distance before; 1 means untouched, 0 that
-    the concept is predicted as the guide was. `concept_left`: the same over all concepts together
-    (root of the summed squares), because the ratio says nothing for a word that the model never
-    knew and that had no effect to begin with.
+    square change of the prediction. `left` (concepts only): how much of what the concept did to
+    the old prediction, beyond the guide, the new one still does (projected on that direction):
+    1 means untouched, 0 nothing, below 0 the opposite, which is where ESD pushes (its target is
+    −η). `distance`: from the old prediction for the guide, divided by that distance before; it
+    counts every other change too. `concept_left`: `left` over all concepts together, each with
+    the weight of its effect, because the share says nothing for a word that the model never knew.
     """
     names = list(prompts)
     guide = before.predictions[names.index(spec.guide)]
     rows = []
-    apart_before, apart_after = 0.0, 0.0
+    effect_before, effect_after = 0.0, 0.0
     for i, prompt in enumerate(names):
         old, new = before.predictions[i], after.predictions[i]
         pixels = (images.pixels_to_unit(before.pictures[i]), after.pictures[i])
@@ -409,9 +410,11 @@ def compare_snapshots(
             "prediction_change": float((new - old).square().mean().sqrt()),
         }
         if prompts[prompt] == "concept":
-            apart, now = float((old - guide).norm()), float((new - guide).norm())
-            row["left"] = now / apart if apart > 0 else 0.0
-            apart_before, apart_after = apart_before + apart**2, apart_after + now**2
+            was, now = old - guide, new - guide
+            effect, kept = float(was.square().sum()), float((now * was).sum())
+            row["left"] = kept / effect if effect > 0 else 0.0
+            row["distance"] = float(now.norm()) / effect**0.5 if effect > 0 else 0.0
+            effect_before, effect_after = effect_before + effect, effect_after + kept
         rows.append(row)
 
     def mean(role: str, key: str) -> float | None:
@@ -424,7 +427,7 @@ def compare_snapshots(
         "preserve_pixel_change": mean("preserve", "pixel_change"),
         "concept_prediction_change": mean("concept", "prediction_change"),
         "preserve_prediction_change": mean("preserve", "prediction_change"),
-        "concept_left": (apart_after / apart_before) ** 0.5 if apart_before > 0 else None,
+        "concept_left": effect_after / effect_before if effect_before > 0 else None,
     }
 
 

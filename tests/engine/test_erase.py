@@ -132,7 +132,27 @@ def test_uce_sends_the_concept_to_the_guide_and_holds_the_rest(
         assert torch.allclose(weight @ states[2], old @ states[2], atol=1e-3)
     check = record["check"]
     assert check["concept_prediction_change"] > check["preserve_prediction_change"]
-    assert 0 <= check["concept_left"] < 1
+    assert abs(check["concept_left"]) < 0.5
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25, 0.0, -1.0])
+def test_what_is_left_is_the_share_of_the_effect_and_nothing_else(share: float) -> None:
+    """ESD's target is the opposite of the concept, which is as far from the guide as before."""
+    torch.manual_seed(0)
+    guide, effect = torch.randn(4, 1, 2, 2), torch.randn(4, 1, 2, 2)
+    aside = torch.randn(4, 1, 2, 2)
+    aside -= effect * (aside * effect).sum() / effect.square().sum()
+    pictures = torch.zeros(2, 1, 3, 4, 4)
+    before = erase.Snapshot(pictures, torch.stack([guide + effect, guide]))
+    now = guide + share * effect + 0.5 * aside
+    after = erase.Snapshot(pictures, torch.stack([now, guide]))
+    spec = ErasureSpec(concepts=("oak",), guide="plant")
+    check = erase.compare_snapshots(spec, {"oak": "concept", "plant": "guide"}, before, after)
+    assert check["concept_left"] == pytest.approx(share, abs=1e-5)
+    row = check["prompts"][0]
+    assert row["left"] == pytest.approx(share, abs=1e-5)
+    apart = (share**2 + 0.25 * float(aside.square().sum() / effect.square().sum())) ** 0.5
+    assert row["distance"] == pytest.approx(apart, rel=1e-4)
 
 
 def test_subject_place_of_the_empty_prompt_is_the_beginning_mark(model: DiffusionModel) -> None:
@@ -218,11 +238,12 @@ def test_esd_lowers_its_objective(source: ModelSource, ctx: NullContext) -> None
     assert [(series, step) for series, step, _ in ctx.metrics][-1] == ("loss/erase", 20)
 
 
-def test_esd_examples_equal_the_plain_way(model: DiffusionModel) -> None:
+@pytest.mark.parametrize("guide", ["", "plant"])
+def test_esd_examples_equal_the_plain_way(model: DiffusionModel, guide: str) -> None:
     """One example at a time with diffusers' scheduler: x_t, t and the paper's target."""
     eta, guidance, steps = 1.5, 3.0, 6
     made = erasure.esd_examples(
-        model, ["oak", "fern"], "", count=5, eta=eta, guidance=guidance, steps=steps,
+        model, ["oak", "fern"], guide, count=5, eta=eta, guidance=guidance, steps=steps,
         resolution=tiny.SIDE, seed=4, at_once=3,
     )  # fmt: skip
     draws = torch.Generator().manual_seed(4)
@@ -246,8 +267,8 @@ def test_esd_examples_equal_the_plain_way(model: DiffusionModel) -> None:
                 guided = without + guidance * (with_text - without)
                 x = plan.step(guided, t, x).prev_sample
             t = plan.timesteps[k]
-            with_text, without = model.unet(x, t, text).sample, model.unet(x, t, empty).sample
-            target = without - eta * (with_text - without)
+            base = model.unet(x, t, tokens.encode(model, [guide])).sample
+            target = base - eta * (model.unet(x, t, text).sample - base)
             assert int(made.timesteps[place]) == int(t)
             assert (made.x[place] - x[0]).abs().max() < 1e-4
             assert (made.target[place] - target[0]).abs().max() < 1e-4
@@ -286,10 +307,11 @@ def test_several_examples_of_one_trajectory_are_those_of_single_ones(
             assert len({at for at, _ in run.stops}) == len(run.stops)
             x = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(seed))
             for k, t in enumerate(plan.timesteps):
+                named, base = model.unet(x, t, text).sample, model.unet(x, t, empty).sample
                 for _at, place in (stop for stop in run.stops if stop[0] == k):
                     assert (made.x[place] - x[0]).abs().max() < 1e-4
+                    assert (made.target[place] - (2 * base - named)[0]).abs().max() < 1e-4
                     assert int(made.timesteps[place]) == int(t)
-                named, base = model.unet(x, t, text).sample, model.unet(x, t, empty).sample
                 x = plan.step(base + 3.0 * (named - base), t, x).prev_sample
 
 
