@@ -15,6 +15,7 @@ from dafusion_core.api.chain import (
     inversion_spec,
     training_spec,
 )
+from dafusion_core.api.measuring import foreign_embeddings
 from dafusion_core.api.previews import preview
 from dafusion_core.api.project import Project
 from dafusion_core.domain.errors import UserError
@@ -109,6 +110,9 @@ class ConceptChoices:
     steps: int = DEFAULTS.inversion_steps
     vectors: int = DEFAULTS.vectors
     learning_rate: float = DEFAULTS.inversion_learning_rate
+    per_concept: bool = False
+    preview_every: int = 0  # steps; 0: about four previews
+    imported: tuple[tuple[str, str], ...] = ()  # (class, embedding file): read, not learned
 
 
 PAPER_CONCEPTS = ConceptChoices(method="esd", steps=1000, learning_rate=2e-3)
@@ -128,13 +132,19 @@ def queue_concepts(
         inversion_learning_rate=chosen.learning_rate,
         vectors=chosen.vectors,
     )
+    imported = foreign_embeddings(dict(chosen.imported))  # a missing file stops all of it
     erasure = None
     if chosen.erase:
         spec = erasure_spec(options, [x.name for x in project.labels()])
         if chosen.method == "esd":
             spec = replace(spec, eta=chosen.eta, iterations=chosen.iterations)
-        erasure = project.enqueue(spec).id
-    return project.enqueue(inversion_spec(options, split.id, erasure))
+        erasure = project.enqueue(replace(spec, per_concept=chosen.per_concept)).id
+    learning = replace(
+        inversion_spec(options, split.id, erasure),
+        preview_every=chosen.preview_every,
+        imported=imported,
+    )
+    return project.enqueue(learning)
 
 
 def queue_generation(project: Project, choices: GenerateChoices) -> Job:

@@ -99,9 +99,21 @@ def invert(spec: Any, inputs: Any, units: Sequence[JobUnit], ctx: JobContext) ->
             time.sleep(delay_s())
             ctx.progress(number + step / 5, len(units), f"learning {concept.name}")
             ctx.metric(f"loss/{concept.name}", step, 1 / (1 + step), unit)
+            if step in (2, 4):
+                look(unit, concept.name, step, ctx)
         path = ctx.scratch / f"{unit.id}.safetensors"
         path.write_bytes(concept.name.encode())
         ctx.finish_unit(unit, {"embedding": path}, {"placeholder": concept.placeholder})
+
+
+def look(unit: JobUnit, name: str, step: int, ctx: JobContext) -> None:
+    """A preview as the inversion announces it: a row of four pictures on white."""
+    sheet = Image.new("RGB", (4 * 132 + 4, 136), "white")
+    for place in range(4):
+        sheet.paste((50 * step, 60 * place, 0), (4 + 132 * place, 4, 132 + 132 * place, 132))
+    path = ctx.scratch / f"preview-{unit.id}-{step}.png"
+    sheet.save(path)
+    ctx.preview(path, f"{name} (0000000{step}): step {step} of 5")
 
 
 def train(spec: Any, inputs: Any, units: Sequence[JobUnit], ctx: JobContext) -> None:

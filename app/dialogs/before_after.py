@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPixmap
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
-from app.widgets.parts import button, heading, label, row
+from app.widgets.parts import button, guard_wheel, heading, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import ErasedModel
 
 MAX_WIDTH = 560
+PICTURES_TIP = "How much the pixels changed, from the same noise: 0 not at all."
+PREDICTIONS_TIP = "How far the network's predictions for this prompt moved (root mean square)."
 
 
 class BeforeAfterDialog(QDialog):
-    """The sheet the erasure drew, and its check as a table. `sheet` may be missing."""
+    """The sheet an erasure drew, and its check as a table; with one model per class, the class is
+    chosen above them. Sheets may be missing."""
 
     def __init__(
-        self, erased: ErasedModel, sheet: Path | None, parent: QWidget | None = None
+        self,
+        models: Sequence[tuple[ErasedModel, Path | None]],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Before and after erasing")
+        self._models = list(models)
+        self.choice = QComboBox()
+        self.choice.setAccessibleName("Model")
+        for erased, _sheet in self._models:
+            self.choice.addItem(f"The model without {', '.join(erased.concepts)}")
+        self.choice.setVisible(len(self._models) > 1)
+        guard_wheel(self.choice)
         self.table = PlainTable(["Prompt", "Pictures", "Predictions"], (1, 2))
-        self.table.fill([_row(line) for line in erased.record.get("check", {}).get("prompts", [])])
         self.table.setMinimumWidth(400)
-        picture = QLabel()
-        pixmap = QPixmap(str(sheet)) if sheet is not None else QPixmap()
-        if pixmap.isNull():
-            picture.setText("There is no picture of this erasure.")
-        else:
-            if pixmap.width() > MAX_WIDTH:
-                pixmap = pixmap.scaledToWidth(MAX_WIDTH, Qt.TransformationMode.SmoothTransformation)
-            picture.setPixmap(pixmap)
-        picture.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for place, tip in ((1, PICTURES_TIP), (2, PREDICTIONS_TIP)):
+            item = self.table.horizontalHeaderItem(place)
+            if item is not None:
+                item.setToolTip(tip)
+        self.picture = QLabel()
+        self.picture.setAlignment(Qt.AlignmentFlag.AlignTop)
         scroll = QScrollArea()
-        scroll.setWidget(picture)
-        scroll.setMinimumWidth(min(MAX_WIDTH, pixmap.width()) + 24)
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self.picture)
+        scroll.setMinimumWidth(MAX_WIDTH // 2)
         body = QHBoxLayout()
         body.setSpacing(16)
         body.addWidget(scroll)
@@ -56,9 +74,24 @@ class BeforeAfterDialog(QDialog):
                 wrap=True,
             )
         )
+        layout.addLayout(row(self.choice, None))
         layout.addLayout(body, 1)
         layout.addLayout(row(None, button("Close", self.close)))
-        self.resize(self.sizeHint().width(), 560)
+        self.choice.currentIndexChanged.connect(self._show)
+        self._show(0)
+        self.resize(max(860, self.sizeHint().width()), 560)
+
+    def _show(self, place: int) -> None:
+        erased, sheet = self._models[place]
+        self.table.fill([_row(line) for line in erased.record.get("check", {}).get("prompts", [])])
+        pixmap = QPixmap(str(sheet)) if sheet is not None else QPixmap()
+        if pixmap.isNull():
+            self.picture.setText("There is no picture of this erasure.")
+            return
+        if pixmap.width() > MAX_WIDTH:
+            pixmap = pixmap.scaledToWidth(MAX_WIDTH, Qt.TransformationMode.SmoothTransformation)
+        self.picture.setPixmap(pixmap)
+        self.picture.setAccessibleName("Pictures before, at the left, and after, at the right")
 
 
 def _row(line: dict[str, Any]) -> list[str]:

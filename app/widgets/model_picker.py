@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, cast
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
+from app.costs import size_words
+from app.widgets.hub_download import HubDownload
 from app.widgets.parts import button, guard_wheel, label, row
+from dafusion_core.api.base_models import describe_model
 from dafusion_core.domain.specs import ModelSource
 
 KINDS = {
-    "bundled": "Bundled model (64 px, 13 MB)",
+    "bundled": "Bundled model",
     "folder": "A diffusers folder…",
     "file": "One .safetensors file…",
-    "hub": "A hub id, already downloaded…",
+    "hub": "A model of huggingface.co…",
 }
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NOTES = {
     "bundled": "Comes with the program, for trying everything in minutes. Its pictures are small.",
     "folder": "The folder that has model_index.json, of Stable Diffusion 1.x or 2.x.",
     "file": "A checkpoint of Stable Diffusion 1.x or 2.x.",
-    "hub": "For example stable-diffusion-v1-5/stable-diffusion-v1-5. Nothing is downloaded here: "
-    "`dafusion models download ID` shows size and licence and asks first.",
+    "hub": "For example stable-diffusion-v1-5/stable-diffusion-v1-5.",
 }
 
 
@@ -52,6 +56,9 @@ class ModelPicker(QWidget):
         self._line.setLayout(row(self.place, self.browse))
         layout.addWidget(self._line)
         layout.addWidget(self.note)
+        self.hub = HubDownload()
+        self.hub.arrived.connect(self._show)
+        layout.addWidget(self.hub)
         self.kind.currentIndexChanged.connect(lambda _i: self._show())
         self.place.textChanged.connect(lambda _t: self._show())
         self._show()
@@ -75,14 +82,33 @@ class ModelPicker(QWidget):
             return "That folder has no model_index.json, so it is not a diffusers model."
         if source.kind == "file" and not path.is_file():
             return "There is no such file."
+        if source.kind == "hub" and not HUB_ID.fullmatch(source.location):
+            return "Ids look like owner/name."
+        if source.kind == "hub" and describe_model(source) is None:
+            return "This model is not on this computer yet: look it up and download it first."
         return ""
+
+    @property
+    def facts(self) -> str:
+        """Size and licence of what is chosen, "" where they are not known."""
+        found = describe_model(self.source) if not self.problem else None
+        if found is None:
+            return ""
+        size = f"{found.resolution} px, " if found.resolution else ""
+        licence = found.licence or "not stated; ask whoever made it"
+        return f"{size}{size_words(found.bytes)}, licence: {licence}."
 
     def _show(self) -> None:
         kind = self.kind.currentData()
         self._line.setVisible(kind != "bundled")
         self.browse.setVisible(kind in ("folder", "file"))
         problem = self.problem
-        self.note.setText(problem if problem and self.place.text() else NOTES[kind])
+        is_hub = kind == "hub"
+        self.hub.setVisible(is_hub and bool(HUB_ID.fullmatch(self.place.text().strip())))
+        self.hub.show_source(self.source if is_hub else ModelSource("hub", ""))
+        says_problem = bool(problem) and bool(self.place.text()) and not self.hub.isVisibleTo(self)
+        facts = "" if is_hub else self.facts
+        self.note.setText(problem if says_problem else f"{NOTES[kind]} {facts}".strip())
         self.changed.emit()
 
     def _browse(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from PIL import Image
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import ConceptInput
@@ -67,6 +68,8 @@ class Learner:
     losses: list[float] = field(default_factory=list)
     identity: str = ""
     begins: LearningState | None = None
+    # (step, start of the hash of its vectors, pictures made with them), as they were looked at.
+    looks: list[tuple[int, str, list[Image.Image]]] = field(default_factory=list)
 
 
 def prompt_ids(model: DiffusionModel, names: Sequence[str]) -> torch.Tensor:

@@ -410,7 +410,8 @@ def _look(loop: _Loop, step: int) -> None:
             rows.append([images.pixels_to_picture(values) for values in decoded])
         except ValueError:
             return
-        named.append(f"{name} ({vectors_hash(vectors)[:8]})")
+        learner.looks.append((step, vectors_hash(vectors)[:8], rows[-1]))
+        named.append(f"{name} ({learner.looks[-1][1]})")
     path = images.save_png(
         images.contact_sheet(rows), ctx.scratch / f"preview-{loop.learners[0].unit.id}-{step}.png"
     )
@@ -455,6 +456,10 @@ def _finish(learner: Learner, end: LearningState, loop: _Loop, seconds: float) -
         ),
         "state": write_state(ctx.scratch / f"{stem}-state.safetensors", end),
     }
+    if learner.looks:
+        record["previews"] = [{"step": step, "hash": digest} for step, digest, _ in learner.looks]
+        sheet = images.contact_sheet([row for _step, _digest, row in learner.looks])
+        files["previews"] = images.save_png(sheet, ctx.scratch / f"{stem}-previews.png")
     if loop.adaptation is not None:
         role = loop.adaptation.role
         files[role] = loop.adaptation.save(ctx.scratch / f"{stem}-{role}.safetensors", model)

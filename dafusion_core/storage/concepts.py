@@ -131,3 +131,13 @@ def sheet_path(db: Database, job_id: int) -> Path | None:
     """The before-and-after picture of an erasure, relative, if it made one."""
     value = db.value("SELECT sheet_path FROM erasure WHERE job_id = ?", [job_id])
     return None if value is None else Path(value)
+
+
+def sheet_paths(db: Database, job_id: int) -> dict[int, str]:
+    """{erasure id: its before-and-after picture, relative} of a job; one per model it made."""
+    rows = db.query(
+        "SELECT id, sheet_path FROM erasure WHERE job_id = ? AND sheet_path IS NOT NULL "
+        "ORDER BY id",
+        [job_id],
+    )
+    return {row["id"]: row["sheet_path"] for row in rows}

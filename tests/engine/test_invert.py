@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, StableDiffusionImg2ImgPipeline
+from PIL import Image
 from safetensors import safe_open
 
 from dafusion_core.domain.errors import Cancelled, UserError
@@ -363,3 +364,18 @@ def test_a_first_step_that_does_not_fit_is_done_with_less_memory(
     found = tokens.read_embeddings([ctx.results["0"][0]["embedding"]])["<oak>"]
     assert torch.allclose(found, expected, atol=1e-6)
     assert any("less memory" in line for line in ctx.lines)
+
+
+def test_looks_are_kept_with_the_hash_of_their_vectors(
+    source: ModelSource, ctx: NullContext, tmp_path: Path
+) -> None:
+    inputs = make_inputs(tmp_path)
+    units = [make_unit(n, str(n), n, concept_id=n) for n in range(2)]
+    invert.run(make_spec(source, steps=3, preview_every=2), inputs, units, ctx)
+    for unit in units:
+        files, record = ctx.results[unit.key]
+        assert [look["step"] for look in record["previews"]] == [2, 3]
+        hashes = [look["hash"] for look in record["previews"]]
+        assert hashes[0] != hashes[1] == record["embedding_hash"][:8]
+        with Image.open(files["previews"]) as sheet:
+            assert sheet.size == (4 * 132 + 4, 2 * 132 + 4)

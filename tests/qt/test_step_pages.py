@@ -45,6 +45,8 @@ def test_the_base_model_says_what_is_wrong(qtbot: QtBot, tmp_path: Path) -> None
     picker.kind.setCurrentIndex(picker.kind.findData("file"))
     picker.place.setText(str(tmp_path / "none.safetensors"))
     assert picker.problem == "There is no such file."
+    picker.kind.setCurrentIndex(picker.kind.findData("bundled"))
+    assert "64 px, 13\u00a0MB, licence: Apache-2.0" in picker.note.text()
 
 
 def test_recipes_fill_the_form_and_the_cost_follows(

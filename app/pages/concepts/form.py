@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, cast
 
 from PySide6.QtCore import Signal
@@ -15,9 +16,10 @@ from PySide6.QtWidgets import (
 )
 
 from app.plans import PAPER_CONCEPTS, ConceptChoices
+from app.text import count
 from app.widgets.fold import Fold
 from app.widgets.model_picker import ModelPicker
-from app.widgets.parts import card, form, guard_wheel, label, row
+from app.widgets.parts import button, card, form, guard_wheel, label, row
 
 RECIPES = {
     "laptop": ("Laptop, minutes", ConceptChoices()),
@@ -29,9 +31,11 @@ RECIPES = {
 class ConceptsForm(QWidget):
     """Signals:
     changed(): something else is wanted.
+    embeddings_wanted(): the user asks to choose files of embeddings.
     """
 
     changed = Signal()
+    embeddings_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,14 +61,34 @@ class ConceptsForm(QWidget):
         self.vectors = QSpinBox()
         self.vectors.setRange(1, 8)
         self.vectors.setToolTip("Vectors per token: more can hold more, and need more pictures.")
+        self.previews = QSpinBox()
+        self.previews.setRange(0, 100_000)
+        self.previews.setSpecialValueText("about four in all")
+        self.previews.setSuffix(" steps")
+        self.previews.setToolTip(
+            "How often pictures are made with what was learned so far. Each look takes seconds."
+        )
+        self.per_concept = QCheckBox("One model per class, each without that class only")
+        self.per_concept.setToolTip(
+            "As in the paper's runs: what the model knows of the other classes stays. Takes as "
+            "many erasures, and as much disk, as there are classes."
+        )
+        self.imported: dict[str, Path] = {}
+        self.embeddings = button(
+            "Import embeddings…",
+            self.embeddings_wanted.emit,
+            "small",
+            "Textual inversion files of diffusers or AUTOMATIC1111 instead of learning here.",
+        )
         self.rate = QDoubleSpinBox()
         self.rate.setDecimals(5)
         self.rate.setRange(0.00001, 1.0)
         self.rate.setSingleStep(0.0005)
         self.cost = label("", "muted", wrap=True)
         guard_wheel(
-            self.recipe, self.method, self.eta, self.iterations, self.steps, self.vectors, self.rate
-        )
+            self.recipe, self.method, self.eta, self.iterations, self.steps, self.vectors,
+            self.rate, self.previews,
+        )  # fmt: skip
         fields = QWidget()
         fields.setLayout(
             form(
@@ -75,6 +99,9 @@ class ConceptsForm(QWidget):
                 ("Steps of learning", self.steps),
                 ("Vectors per token", self.vectors),
                 ("Learning rate", self.rate),
+                ("A preview every", self.previews),
+                ("", self.per_concept),
+                ("Learned elsewhere", self.embeddings),
             )
         )
         self.fold = Fold("Advanced", fields, "Base model, erasure, steps")
@@ -93,6 +120,7 @@ class ConceptsForm(QWidget):
             self.steps.valueChanged,
             self.iterations.valueChanged,
             self.model.changed,
+            self.per_concept.toggled,
         ):
             signal.connect(lambda *_: self._on_change())
 
@@ -105,6 +133,7 @@ class ConceptsForm(QWidget):
         self.steps.setValue(choices.steps)
         self.vectors.setValue(choices.vectors)
         self.rate.setValue(choices.learning_rate)
+        self.per_concept.setChecked(choices.per_concept)
         self._on_change()
 
     def choices(self) -> ConceptChoices:
@@ -118,11 +147,24 @@ class ConceptsForm(QWidget):
             steps=self.steps.value(),
             vectors=self.vectors.value(),
             learning_rate=self.rate.value(),
+            per_concept=self.per_concept.isChecked(),
+            preview_every=self.previews.value(),
+            imported=tuple((name, str(path)) for name, path in self.imported.items()),
         )
+
+    def take_embeddings(self, files: dict[str, Path]) -> None:
+        """Read these classes from files."""
+        self.imported = dict(files)
+        number = len(files)
+        self.embeddings.setText(
+            f"Import embeddings… ({count(number, 'file')})" if number else "Import embeddings…"
+        )
+        self._on_change()
 
     def _on_change(self) -> None:
         is_esd = self.method.currentData() == "esd" and self.erase.isChecked()
         self.method.setEnabled(self.erase.isChecked())
+        self.per_concept.setEnabled(self.erase.isChecked())
         self.eta.setEnabled(is_esd)
         self.iterations.setEnabled(is_esd)
         self.changed.emit()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QHideEvent
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QHideEvent, QImage
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from app import costs
 from app.actions import Actions
 from app.dialogs.before_after import BeforeAfterDialog
+from app.dialogs.embeddings import EmbeddingsDialog
 from app.pages.concepts.form import ConceptsForm
+from app.pages.concepts.looks import LooksView, read_looks, stored_looks
 from app.plans import queue_concepts
 from app.session import Session
 from app.steps import newest
@@ -32,12 +34,14 @@ from dafusion_core.domain.records import (
     TokenEmbedding,
     UnitState,
 )
-from dafusion_core.storage.concepts import sheet_path
+from dafusion_core.jobs.events import PreviewReady
+from dafusion_core.storage.concepts import sheet_paths
 
 LOSS_TIP = (
     "How far off the model's predictions are for this class, before → after learning: the same "
     "pictures, timesteps and noise both times. Smaller is better."
 )
+ERASED_TIP = "Whether the model that the class is learned on has forgotten its name."
 LIVE_MS = 1500
 LOSS_NAMES = {"loss": "Loss while learning", "held-out": "Loss on fixed noise and timesteps"}
 MOVED_TIP = "How far the token's vectors moved from where they started; 0 means: nothing learned."
@@ -59,7 +63,8 @@ class ConceptsPage(Page):
         self.form = ConceptsForm()
         self.form.changed.connect(self._say_cost)
         self.table = PlainTable(
-            ["Class", "Token", "Training images", "State", "Loss", "Moved"], (2, 4, 5)
+            ["Class", "Token", "Training images", "Name erased", "Learned", "Loss", "Moved"],
+            (2, 5, 6),
         )
         self.curves = CurvePanel("Loss while learning", "The loss of each class appears here.")
         self.curves.setMinimumHeight(170)
@@ -70,7 +75,7 @@ class ConceptsPage(Page):
         self._live = QTimer(self)
         self._live.setInterval(LIVE_MS)
         self._live.timeout.connect(lambda: self.refresh(None))
-        for place, tip in ((4, LOSS_TIP), (5, MOVED_TIP)):
+        for place, tip in ((3, ERASED_TIP), (5, LOSS_TIP), (6, MOVED_TIP)):
             item = self.table.horizontalHeaderItem(place)
             if item is not None:
                 item.setToolTip(tip)
@@ -85,6 +90,10 @@ class ConceptsPage(Page):
         layout.addWidget(self.table, 2)
         layout.addLayout(row(self.note, self.compare, None, self.retry))
         layout.addWidget(card(self.curves), 2)
+        self.looks = LooksView()
+        self._looked_at: int | None = None
+        self._looks_card = card(self.looks)
+        layout.addWidget(self._looks_card)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
@@ -96,7 +105,10 @@ class ConceptsPage(Page):
                 action_button(actions["import"], "primary"),
             ),
         )
-        self._erased: ErasedModel | None = None
+        self._erased: list[ErasedModel] = []
+        self.form.embeddings_wanted.connect(self._ask_for_embeddings)
+        session.jobs.happened.connect(self._on_event)
+        session.closed.connect(self.form.model.hub.end)
         actions.bind("concepts", self.start)
 
     def start(self) -> None:
@@ -108,6 +120,33 @@ class ConceptsPage(Page):
             return
         choices = self.form.choices()
         self.session.run(lambda: queue_concepts(self.project, choices))
+
+    def _ask_for_embeddings(self) -> None:
+        names = [concept.name for concept in self.project.concepts()]
+        dialog = EmbeddingsDialog(names, self.form.imported, self)
+        dialog.chosen.connect(self.form.take_embeddings)
+        dialog.open()
+
+    @Slot(object)
+    def _on_event(self, event: object) -> None:
+        """A look at the classes: the file may be written over later, so it is read at once."""
+        if isinstance(event, PreviewReady) and event.job_id is not None:
+            found = read_looks(event.text, QImage(event.path)) if ": step " in event.text else {}
+            if not found:
+                return
+            self._begin_looks(event.job_id)
+            for name, look in found.items():
+                self.looks.add(name, look)
+            self._show_looks()
+
+    def _begin_looks(self, job_id: int) -> None:
+        if job_id != self._looked_at:
+            self._looked_at = job_id
+            self.looks.forget()
+
+    def _show_looks(self) -> None:
+        self.looks.show_classes([concept.name for concept in self.project.concepts()])
+        self._looks_card.setVisible(not self.looks.isHidden())
 
     def _retry(self) -> None:
         job = newest(self.project.jobs(), "invert")
@@ -145,6 +184,9 @@ class ConceptsPage(Page):
         metrics = self.project.metrics(job.id) if job else []
         steps = {metric.unit_id: metric.step for metric in metrics}
         has_split = self.project.current_split() is not None
+        erased = self.project.erasures()
+        self._erased = [model for model in erased if model.job_id == erased[-1].job_id]
+        erasing = newest(self.project.jobs(), "erase")
         rows = []
         for concept in concepts:
             images = f"{counts.get(concept.name, 0):,}" if has_split else "–"
@@ -153,7 +195,12 @@ class ConceptsPage(Page):
             unit = states.get(concept.id)
             if job is not None and unit is not None and job.state is not JobState.SUCCEEDED:
                 cells[0] = _unit_words(job, unit, steps.get(unit.id))
-            rows.append([concept.name, concept.placeholder, images, *cells])
+            erasure = _erasure_words(concept.name, self._erased, erasing)
+            rows.append([concept.name, concept.placeholder, images, erasure, *cells])
+            if job is not None and found is not None and found.job_id == job.id:
+                self._begin_looks(job.id)
+                for look in stored_looks(self.project, found):
+                    self.looks.add(concept.name, look)
         self.table.fill(rows)
         failed = sum(unit.state is UnitState.FAILED for unit in units)
         can_retry = job is not None and job.state.is_terminal
@@ -166,26 +213,30 @@ class ConceptsPage(Page):
             self._live.stop()
         if changes is None:
             self._say_cost()
-        erased = self.project.erasures()
-        self._erased = erased[-1] if erased else None
         self.note.setText(_erasure_note(self._erased))
-        self.compare.setVisible(self._erased is not None)
+        self.compare.setVisible(bool(self._erased))
+        self._show_looks()
 
     def _part_counts(self) -> dict:
         return self.project.part_counts()
 
     def _show_sheet(self) -> None:
-        if self._erased is None:
+        if not self._erased:
             return
-        sheet = sheet_path(self.project.file.db, self._erased.job_id)
-        path = None if sheet is None else self.project.file.objects.path(str(sheet))
-        BeforeAfterDialog(self._erased, path, self).open()
+        sheets = sheet_paths(self.project.file.db, self._erased[0].job_id)
+        objects = self.project.file.objects
+        BeforeAfterDialog(
+            [(m, objects.path(sheets[m.id]) if m.id in sheets else None) for m in self._erased],
+            self,
+        ).open()
 
 
 def _learned(found: TokenEmbedding | None) -> list[str]:
     if found is None:
         return ["not yet", "–", "–"]
     record = found.record
+    if record.get("imported"):
+        return [f"from {record['imported']}", "–", "–"]
     before, after = record.get("held_out_before"), record.get("held_out_after")
     loss = f"{before:.4f} → {after:.4f}" if before is not None and after is not None else "–"
     moved = record.get("moved")
@@ -225,8 +276,22 @@ def _loss_lines(metrics: Sequence[Metric]) -> dict[str, list[Line]]:
     }
 
 
-def _erasure_note(erased: ErasedModel | None) -> str:
-    if erased is None:
+def _erasure_note(erased: Sequence[ErasedModel]) -> str:
+    if not erased:
         return "Nothing has been erased from the model."
-    names = ", ".join(erased.concepts)
-    return f"Erased from the model ({erased.method.upper()}): {names}."
+    names = ", ".join(name for model in erased for name in model.concepts)
+    each = ", a model each" if len(erased) > 1 else ""
+    return f"Erased from the model ({erased[0].method.upper()}{each}): {names}."
+
+
+def _erasure_words(name: str, erased: Sequence[ErasedModel], job: Job | None) -> str:
+    """Where a class is with its erasure."""
+    if job is not None and name in job.spec["concepts"] and job.state is not JobState.SUCCEEDED:
+        if any(model.job_id == job.id and name in model.concepts for model in erased):
+            return "yes"
+        return {
+            JobState.RUNNING: "at work",
+            JobState.QUEUED: "waiting",
+            JobState.FAILED: "failed",
+        }.get(job.state, "not finished")
+    return "yes" if any(name in model.concepts for model in erased) else "no"
