@@ -96,6 +96,7 @@ class TrainChoices:
     seeds: int = len(DEFAULTS.seeds)
     epochs: int = DEFAULTS.epochs
     only_kept: bool = False
+    patience: int | None = None  # epochs without improvement on validation; None: never stop early
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,9 @@ def queue_training(project: Project, choices: TrainChoices) -> Job:
         DEFAULTS, alpha=choices.alpha, seeds=tuple(range(choices.seeds)), epochs=choices.epochs
     )
     spec = training_spec(options, generation.spec["split_id"], generation.id)
-    job = project.enqueue(replace(spec, use_undecided=not choices.only_kept))
+    job = project.enqueue(
+        replace(spec, use_undecided=not choices.only_kept, patience=choices.patience)
+    )
     return project.compare(job.id, BASELINE)
 
 

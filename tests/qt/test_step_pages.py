@@ -17,7 +17,8 @@ from app.pages.concepts.page import ConceptsPage
 from app.pages.generate.page import GeneratePage
 from app.pages.train.experiments import ExperimentDialog, ExperimentsView
 from app.pages.train.mistakes import answers_of
-from app.pages.train.page import TrainPage, arm_words
+from app.pages.train.page import TrainPage
+from app.pages.train.runs import arm_words
 from app.plans import ConceptChoices, queue_concepts
 from app.steps import Step
 from app.widgets.model_picker import ModelPicker

@@ -16,8 +16,11 @@ from PySide6.QtWidgets import (
 
 from app import costs
 from app.actions import Actions
+from app.pages.train.balance import BalanceView
+from app.pages.train.classes import ClassesView
 from app.pages.train.experiments import ExperimentsView
 from app.pages.train.mistakes import MistakesView
+from app.pages.train.runs import RunsView
 from app.pages.train.try_it import TryItView
 from app.plans import TrainChoices, queue_training
 from app.session import Session
@@ -28,6 +31,7 @@ from app.widgets.parts import (
     EmptyState,
     Segments,
     action_button,
+    button,
     card,
     form,
     guard_wheel,
@@ -35,11 +39,9 @@ from app.widgets.parts import (
     label,
     row,
 )
-from app.widgets.plain_table import PlainTable
 from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import JobState, TrainingRun
-from dafusion_core.evaluation.verdict import percent
+from dafusion_core.domain.records import JobState, Part
 
 LIVE_MS = 1500
 FIRST_CURVES = ("accuracy/validation", "accuracy/test")
@@ -66,6 +68,13 @@ class TrainPage(Page):
             "several times each, on the same split.",
         )
         start = TrainChoices()
+        self.stop = button(
+            "Stop",
+            self._stop,
+            tip="Stops at the next step. Finished runs are kept; resuming goes on with the others.",
+        )
+        self.stop.hide()
+        self.buttons.addWidget(self.stop)
         self.buttons.addWidget(action_button(actions["train"], "primary"))
         self.alpha = QDoubleSpinBox()
         self.alpha.setRange(0.0, 1.0)
@@ -79,32 +88,44 @@ class TrainPage(Page):
         self.epochs = QSpinBox()
         self.epochs.setRange(1, 1000)
         self.epochs.setValue(start.epochs)
-        guard_wheel(self.alpha, self.seeds, self.epochs)
+        self.epochs.setToolTip("How often everything is gone through, in each repetition.")
+        self.patience = QSpinBox()
+        self.patience.setRange(0, 1000)
+        self.patience.setSpecialValueText("never")
+        self.patience.setSuffix(" epochs")
         self.only_kept = QCheckBox("Only kept pictures")
         self.only_kept.setToolTip("Otherwise everything that was not rejected trains.")
+        self.only_kept.toggled.connect(lambda _on: self._show_balance())
+        guard_wheel(self.alpha, self.seeds, self.epochs, self.patience)
         fields = QWidget()
         fields.setLayout(
             form(
                 ("Synthetic share (α)", self.alpha),
                 ("Repetitions (seeds)", self.seeds),
                 ("Epochs", self.epochs),
+                ("Stop early after", self.patience),
                 ("", self.only_kept),
             )
         )
-        self.table = PlainTable(
-            ["Way of training", "Differs in", "Seed", "Test accuracy", "Best epoch"], (2, 3, 4)
-        )
+        self.runs = RunsView()
+        self.table = self.runs.table
+        self.balance = BalanceView(session)
+        self.classes = ClassesView()
         self.curves = CurvePanel("Curves", "Curves appear with the first epoch.")
         self.mistakes = MistakesView(session)
         self.parts = QStackedWidget()
-        self.parts.addWidget(self.table)
+        self.parts.addWidget(self.balance)
+        self.parts.addWidget(self.runs)
+        self.parts.addWidget(self.classes)
         self.parts.addWidget(self.mistakes)
         self.experiments = ExperimentsView(session)
         self.try_it = TryItView(session)
         self.parts.addWidget(self.experiments)
         self.parts.addWidget(self.try_it)
         self.switch = Segments(
-            [("runs", "Runs", "A line per fit"),
+            [("balance", "Images", "What each class brings into training"),
+             ("runs", "Runs", "A line per fit; choose several to see what differs"),
+             ("classes", "Classes", "Each class, and whether certainty can be believed"),
              ("mistakes", "Mistakes", "Who was taken for whom, with the pictures"),
              ("experiments", "Experiments", "Ways of training × shots × seeds"),
              ("try", "Try it", "Drop a picture, see the prediction")],
@@ -139,15 +160,19 @@ class TrainPage(Page):
             ),
         )
         self._job_id: int | None = None
+        self._is_chosen = False  # before the user has said which results to show
         for field in (self.seeds, self.epochs):
             field.valueChanged.connect(lambda _v: self._say_cost())
         actions.bind("train", self.start)
 
     def show_part(self, name: str) -> None:
-        """ "runs", "mistakes", "experiments" or "try"."""
+        """ "balance", "runs", "classes", "mistakes", "experiments" or "try"."""
         self.switch.select(name)
+        self._is_chosen = True
         parts: dict[str, QWidget] = {
-            "runs": self.table,
+            "balance": self.balance,
+            "runs": self.runs,
+            "classes": self.classes,
             "mistakes": self.mistakes,
             "experiments": self.experiments,
             "try": self.try_it,
@@ -155,6 +180,7 @@ class TrainPage(Page):
         self.parts.setCurrentWidget(parts[name])
         if name == "experiments":
             self.experiments.refresh()
+        self._show_balance()
 
     def _refresh_curves(self) -> None:
         """Read the metrics of the newest training, also while it runs."""
@@ -183,6 +209,30 @@ class TrainPage(Page):
             }
         )
 
+    def _stop(self) -> None:
+        if self._job_id is not None:
+            self.stop.hide()
+            self.note.setText("Stopping…")
+            self.session.pause(self._job_id)
+
+    def _show_balance(self) -> None:
+        if self.parts.currentWidget() is self.balance:
+            self.balance.refresh(only_kept=self.only_kept.isChecked())
+
+    def _show_patience(self) -> None:
+        split = self.project.current_split()
+        can = split is not None and split.counts.get(Part.VALIDATION.value, 0) > 0
+        self.patience.setEnabled(can)
+        if not can:
+            self.patience.setValue(0)
+        self.patience.setToolTip(
+            "A run ends when validation has not improved for so many epochs, and its best epoch "
+            "on the validation images is kept."
+            if can
+            else "Needs validation images (Run, Divide images): choosing the best epoch by the "
+            "test images would make the verdict too good."
+        )
+
     def _say_cost(self) -> None:
         runs = 2 * self.seeds.value()
         self.cost.setText(costs.training(self.project, runs, self.epochs.value()).sentence)
@@ -199,6 +249,7 @@ class TrainPage(Page):
             seeds=self.seeds.value(),
             epochs=self.epochs.value(),
             only_kept=self.only_kept.isChecked(),
+            patience=self.patience.value() or None,
         )
         self.session.run(lambda: queue_training(self.project, choices))
 
@@ -210,9 +261,19 @@ class TrainPage(Page):
         runs = self.project.runs(job.id) if job else []
         order = [arm["name"] for arm in job.spec["arms"]] if job else []
         runs.sort(key=lambda run: (order.index(run.arm), run.seed))
-        arms = {arm["name"]: arm for arm in job.spec["arms"]} if job else {}
-        self.table.fill([_row(run, arms) for run in runs])
+        every = [one for one in jobs if one.kind == "train"]
+        self.runs.show_runs(self.project.runs() if len(every) > 1 else runs, every)
+        self.classes.show_runs(runs)
         self.mistakes.show_runs(runs)
+        if not self._is_chosen:
+            first = self.runs if runs else self.balance
+            self.switch.select("runs" if runs else "balance")
+            self.parts.setCurrentWidget(first)
+        self._show_balance()
+        self._show_patience()
+        is_active = job is not None and job.state in (JobState.RUNNING, JobState.QUEUED)
+        can_stop = is_active and job is not None and not job.is_held
+        self.stop.setVisible(can_stop and not self.session.is_read_only)
         self.try_it.show_runs(runs)
         self.try_it.refresh()
         if self.parts.currentWidget() is self.experiments:
@@ -224,28 +285,3 @@ class TrainPage(Page):
             self.note.setText("No training yet.")
         else:
             self.note.setText(f"{job.title}: {job.done:,} of {job.total:,} runs done.")
-
-
-def _row(run: TrainingRun, arms: dict) -> list[str]:
-    record = run.record
-    return [
-        run.arm,
-        arm_words(arms.get(run.arm, {})),
-        str(run.seed),
-        percent(record["test_accuracy_last"]),
-        percent(record["test_accuracy_best_epoch"]),
-    ]
-
-
-def arm_words(arm: dict) -> str:
-    """What makes a way of training different from others, in a few words."""
-    words = []
-    if arm.get("generation_job") is not None:
-        words.append(f"α {arm.get('alpha', 0):g}, pictures of job {arm['generation_job']}")
-    if arm.get("mixing", "own") != "own":
-        words.append(str(arm["mixing"]))
-    if arm.get("augmentation", "standard") != "standard":
-        words.append(str(arm["augmentation"]))
-    if arm.get("batch_mix", "none") != "none":
-        words.append(str(arm["batch_mix"]))
-    return ", ".join(words) or "real images only"

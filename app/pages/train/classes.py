@@ -1,0 +1,134 @@
+"""How each class fared, and whether the network is as sure as it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.text import count
+from app.widgets.bars import ReliabilityDiagram
+from app.widgets.parts import guard_wheel, heading, label, row
+from app.widgets.plain_table import PlainTable
+from dafusion_core.domain.records import TrainingRun
+from dafusion_core.evaluation.inspection import Inspection, inspect_record
+from dafusion_core.evaluation.verdict import percent
+
+ALL_RUNS = "All repetitions"
+TIPS = {
+    1: "Answers on test images; with several repetitions each image answers several times.",
+    2: "Of what was taken for the class, how much is of it.",
+    3: "Of its images, how many were recognised.",
+    4: "The harmonic mean of both.",
+}
+
+
+def pool(runs: Sequence[TrainingRun]) -> Inspection | None:
+    """The runs of one way of training as one, all their answers together; None without any."""
+    if not runs:
+        return None
+    first = runs[0].record
+    test: dict[str, list[Any]] = {"image_ids": [], "truth": [], "probabilities": []}
+    for run in runs:
+        if run.record["labels"] != first["labels"]:
+            continue  # classes were renamed or reordered between them
+        for key, values in test.items():
+            values.extend(run.record["test"][key])
+    return inspect_record(
+        {"labels": first["labels"], "arm": first["arm"], "seed": first["seed"], "test": test}
+    )
+
+
+class ClassesView(QWidget):
+    """A line per class, and the reliability diagram with its number."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._runs: list[TrainingRun] = []
+        self.arm = QComboBox()
+        self.arm.setAccessibleName("Way of training")
+        self.seed = QComboBox()
+        self.seed.setAccessibleName("Repetition")
+        guard_wheel(self.arm, self.seed)
+        self.table = PlainTable(["Class", "Answers", "Precision", "Recall", "F1"], (1, 2, 3, 4))
+        for place, tip in TIPS.items():
+            item = self.table.horizontalHeaderItem(place)
+            if item is not None:
+                item.setToolTip(tip)
+        self.diagram = ReliabilityDiagram()
+        self.words = label("", wrap=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        layout.addLayout(row(self.arm, self.seed, None))
+        both = QHBoxLayout()
+        both.setSpacing(16)
+        both.addWidget(self.table, 3)
+        right = QVBoxLayout()
+        right.setSpacing(4)
+        right.addWidget(heading("As sure as right?", 1.0))
+        right.addWidget(self.diagram, 1)
+        right.addWidget(self.words)
+        both.addLayout(right, 2)
+        layout.addLayout(both, 1)
+        self.arm.currentIndexChanged.connect(lambda _i: self._show())
+        self.seed.currentIndexChanged.connect(lambda _i: self._show())
+
+    def show_runs(self, runs: Sequence[TrainingRun]) -> None:
+        """The finished runs of a training."""
+        if [run.id for run in runs] == [run.id for run in self._runs]:
+            return
+        self._runs = list(runs)
+        arms = list(dict.fromkeys(run.arm for run in runs))
+        seeds = sorted({run.seed for run in runs})
+        for box, items in (
+            (self.arm, [(arm, arm) for arm in arms]),
+            (self.seed, [(ALL_RUNS, None), *((f"Seed {seed}", seed) for seed in seeds)]),
+        ):
+            chosen = box.currentData()
+            box.blockSignals(True)
+            box.clear()
+            for text, value in items:
+                box.addItem(text, value)
+            place = box.findData(chosen)
+            box.setCurrentIndex(place if place >= 0 else (len(arms) - 1 if box is self.arm else 0))
+            box.blockSignals(False)
+        self._show()
+
+    def _show(self) -> None:
+        arm, seed = self.arm.currentData(), self.seed.currentData()
+        found = pool([r for r in self._runs if r.arm == arm and seed in (None, r.seed)])
+        if found is None:
+            self.table.fill([])
+            self.diagram.show_bins(())
+            self.words.setText("No answers yet.")
+            return
+        self.table.fill(
+            [
+                [
+                    name,
+                    f"{figures.images:,}",
+                    percent(figures.precision),
+                    percent(figures.recall),
+                    percent(figures.f1),
+                ]
+                for name, figures in zip(found.labels, found.classes, strict=True)
+            ]
+        )
+        self.diagram.show_bins(found.calibration)
+        self.words.setText(calibration_words(found))
+
+
+def calibration_words(found: Inspection) -> str:
+    """The calibration error in a sentence, and what it means here."""
+    answers = sum(one.count for one in found.calibration)
+    lean = sum(b.count * (b.confidence - b.accuracy) for b in found.calibration) / max(1, answers)
+    error = found.calibration_error
+    how = "too sure" if lean > 0 else "too modest"
+    verdict = "about as sure as it is right" if error < 0.05 else f"on the whole {how}"
+    few = " Few answers: take it as a hint." if answers < 100 else ""
+    return (
+        f"Calibration error {percent(error)} over {count(answers, 'answer')}: the network is "
+        f"{verdict}.{few}"
+    )
