@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from dafusion_core.datasets import grouping, masks
 from dafusion_core.datasets.naming import normal_name
+from dafusion_core.datasets.pictures import load_rgb
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import UNLABELLED, ImageRecord
@@ -218,6 +220,17 @@ class Annotating:
         """Store a painted mask, bool [height, width] of the upright image; the region's id."""
         data = masks.encode_mask(np.asarray(mask, bool))
         return self.add_region(image_id, RegionKind.MASK, data, label)
+
+    def add_mask_file(self, image_id: int, path: Path | str, label: str | None = None) -> int:
+        """Store a mask from a picture file as large as the upright image; the region's id.
+
+        Every pixel that is not black is marked. Raises UserError when the size is another one or
+        nothing is marked, BadImage when the file cannot be read.
+        """
+        mask = np.asarray(load_rgb(path)).any(axis=2)
+        if not mask.any():
+            raise UserError(f"Nothing is marked in “{Path(path).name}”: every pixel is black.")
+        return self.add_mask(image_id, mask, label)
 
     def region_mask(self, region: Region) -> NDArray[np.bool_]:
         """The pixels of one region, bool [height, width] of its image."""

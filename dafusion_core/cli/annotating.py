@@ -60,14 +60,16 @@ def annotate(context: click.Context, out: Output, project_path: Path | None) -> 
     return EXIT_OK
 
 
-def _tell(out: Output, changes: ProjectChanges | None) -> int:
+def tell(out: Output, changes: ProjectChanges | None) -> int:
+    """Say what a command did."""
     text = changes.text if changes else ""
     out.say(f"{text}." if text else "Nothing to change.")
     out.result({"text": text, "image_ids": changes.image_ids if changes else ()})
     return EXIT_OK
 
 
-def _check_ids(project: Project, ids: list[int]) -> list[int]:
+def check_ids(project: Project, ids: list[int]) -> list[int]:
+    """The ids, if there are pictures of all of them. Raises UserError otherwise."""
     missing = set(ids) - {image.id for image in project.images_by_id(ids)}
     if missing:
         raise UserError(
@@ -117,7 +119,7 @@ def list_(
 def label(out: Output, project_path: Path | None, ids: list[int], name: str) -> int:
     """Give pictures the class NAME, made if it is new. "" takes theirs away."""
     with opened(out, project_path) as project:
-        return _tell(out, project.relabel(_check_ids(project, ids), name or None))
+        return tell(out, project.relabel(check_ids(project, ids), name or None))
 
 
 @annotate.command()
@@ -128,7 +130,7 @@ def label(out: Output, project_path: Path | None, ids: list[int], name: str) -> 
 def rename(out: Output, project_path: Path | None, old: str, new: str) -> int:
     """Rename the class OLD to NEW."""
     with opened(out, project_path) as project:
-        return _tell(out, project.rename_class(old, new))
+        return tell(out, project.rename_class(old, new))
 
 
 @annotate.command()
@@ -139,7 +141,7 @@ def rename(out: Output, project_path: Path | None, old: str, new: str) -> int:
 def merge(out: Output, project_path: Path | None, names: tuple[str, ...], into: str) -> int:
     """Make one class of several."""
     with opened(out, project_path) as project:
-        return _tell(out, project.merge_classes(names, into))
+        return tell(out, project.merge_classes(names, into))
 
 
 @annotate.command()
@@ -150,7 +152,7 @@ def merge(out: Output, project_path: Path | None, names: tuple[str, ...], into: 
 def split(out: Output, project_path: Path | None, ids: list[int], name: str) -> int:
     """Move pictures out of their class into the new class NAME."""
     with opened(out, project_path) as project:
-        return _tell(out, project.split_class(_check_ids(project, ids), name))
+        return tell(out, project.split_class(check_ids(project, ids), name))
 
 
 @annotate.command()
@@ -160,7 +162,7 @@ def split(out: Output, project_path: Path | None, ids: list[int], name: str) -> 
 def remove(out: Output, project_path: Path | None, name: str) -> int:
     """Take the class NAME away; its pictures stay, without a class."""
     with opened(out, project_path) as project:
-        return _tell(out, project.remove_class(name))
+        return tell(out, project.remove_class(name))
 
 
 @annotate.command()
@@ -170,7 +172,7 @@ def remove(out: Output, project_path: Path | None, name: str) -> int:
 def order(out: Output, project_path: Path | None, names: tuple[str, ...]) -> int:
     """Put the classes in this order, that of a classifier's outputs."""
     with opened(out, project_path) as project:
-        return _tell(out, project.order_classes(names))
+        return tell(out, project.order_classes(names))
 
 
 @annotate.command()
@@ -181,7 +183,7 @@ def order(out: Output, project_path: Path | None, names: tuple[str, ...]) -> int
 def unsure(out: Output, project_path: Path | None, ids: list[int], off: bool) -> int:
     """Mark pictures as not sure."""
     with opened(out, project_path) as project:
-        return _tell(out, project.mark_unsure(_check_ids(project, ids), not off))
+        return tell(out, project.mark_unsure(check_ids(project, ids), not off))
 
 
 @annotate.command()
@@ -192,7 +194,7 @@ def unsure(out: Output, project_path: Path | None, ids: list[int], off: bool) ->
 def note(out: Output, project_path: Path | None, ids: list[int], text: str) -> int:
     """Write a note on pictures; "" takes it away."""
     with opened(out, project_path) as project:
-        return _tell(out, project.set_note(_check_ids(project, ids), text))
+        return tell(out, project.set_note(check_ids(project, ids), text))
 
 
 @annotate.command()
@@ -203,8 +205,8 @@ def note(out: Output, project_path: Path | None, ids: list[int], text: str) -> i
 def reject(out: Output, project_path: Path | None, ids: list[int], off: bool) -> int:
     """Leave real pictures out of everything; their files stay."""
     with opened(out, project_path) as project:
-        _check_ids(project, ids)
-        return _tell(out, project.restore_images(ids) if off else project.reject_images(ids))
+        check_ids(project, ids)
+        return tell(out, project.restore_images(ids) if off else project.reject_images(ids))
 
 
 @annotate.command()
@@ -215,7 +217,7 @@ def reject(out: Output, project_path: Path | None, ids: list[int], off: bool) ->
 def group(out: Output, project_path: Path | None, ids: list[int], name: str) -> int:
     """Put pictures into the group NAME; "" takes them out of theirs."""
     with opened(out, project_path) as project:
-        return _tell(out, project.set_group(_check_ids(project, ids), name or None))
+        return tell(out, project.set_group(check_ids(project, ids), name or None))
 
 
 @annotate.command(name="group-by")
@@ -239,7 +241,7 @@ def group_by(
     where = "name" if name_only else "path"
     with opened(out, project_path, to_write=not dry_run) as project:
         if not dry_run:
-            return _tell(out, project.group_by(how, pattern, where, level))  # type: ignore[arg-type]
+            return tell(out, project.group_by(how, pattern, where, level))  # type: ignore[arg-type]
         found = project.find_groups(how, pattern, where, level)  # type: ignore[arg-type]
         out.table(("group", "pictures"), [(name, len(ids)) for name, ids in found.items()][:SHOWN])
         out.result({"groups": found})
@@ -252,7 +254,7 @@ def group_by(
 def undo(out: Output, project_path: Path | None) -> int:
     """Take back the newest step, of annotation or curation."""
     with opened(out, project_path) as project:
-        return _tell(out, project.undo())
+        return tell(out, project.undo())
 
 
 @annotate.command()
@@ -261,7 +263,7 @@ def undo(out: Output, project_path: Path | None) -> int:
 def redo(out: Output, project_path: Path | None) -> int:
     """Do the last undone step again."""
     with opened(out, project_path) as project:
-        return _tell(out, project.redo())
+        return tell(out, project.redo())
 
 
 @click.command()
@@ -302,7 +304,7 @@ def health(
             changes = project.remedy(chosen[0], remedy) if fix and remedy else (
                 project.dismiss(chosen[0])
             )  # fmt: skip
-            return _tell(out, changes)
+            return tell(out, changes)
         for finding in findings[:SHOWN]:
             ids = ", ".join(map(str, finding.images[:8])) + ("…" if len(finding.images) > 8 else "")
             out.say(f"{finding.kind}: {finding.text}" + (f" Pictures {ids}." if ids else ""))

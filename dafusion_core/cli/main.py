@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("chain", "From a folder of pictures to a verdict."),
     "new": ("images", "Make an empty project."),
     "import": ("images", "Add pictures: a folder per class, CSV, COCO, VOC …"),
-    "annotate": ("annotating", "Classes, groups, doubts, notes; undo."),
+    "annotate": ("marking", "Classes, groups, doubts, notes, regions; undo."),
     "health": ("annotating", "Find copies, leaks, blur, wrong classes."),
     "split": ("dividing", "Divide them into training and test pictures."),
     "erase": ("work", "Make the base model forget the classes."),

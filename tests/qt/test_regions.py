@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -336,18 +338,26 @@ def test_every_stroke_is_one_step_of_the_one_undo(
     assert canvas.tool.key is ToolKey.SELECT
 
 
-def test_many_quick_strokes_are_all_kept(qtbot: QtBot, editor: RegionEditor) -> None:
+def test_many_quick_strokes_are_all_kept(
+    qtbot: QtBot, editor: RegionEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The echo of one stroke must not take the next ones back."""
     image = editor.document.image
     assert image is not None
+    store = Project.change_region
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return store(*arguments, **options)
+
+    monkeypatch.setattr(Project, "change_region", slowly)
     keys(qtbot, editor, Qt.Key.Key_M)
     editor.canvas.set_brush(5)
     expected = np.zeros((image.height, image.width), bool)
     for number in range(12):
         x = 10 + 10 * number
         expected |= touched(expected.shape, drag(editor, [(x, 20), (x, 70)]), 5)
-        if number % 3 == 2:
-            qtbot.wait(15)
+        qtbot.wait(20)
     settle(qtbot, editor)
     (region,) = editor.project.regions([image.id])
     assert np.array_equal(editor.project.region_mask(region), expected)
