@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ def regions(out: Output, project_path: Path | None, ids: list[int] | None) -> in
     with opened(out, project_path, to_write=False) as project:
         if ids:
             check_ids(project, ids)
-        rows = []
+        rows: list[dict[str, Any]] = []
         labels = {image.id: image.label for image in project.images()}
         for region in project.regions(ids or None):
             mask = project.region_mask(region)
@@ -41,10 +42,7 @@ def regions(out: Output, project_path: Path | None, ids: list[int] | None) -> in
                 }
             )
         head = ("id", "picture", "kind", "class", "box", "pixels")
-        shown = [
-            {**row, "box": ", ".join(f"{value:g}" for value in row["box"])}  # type: ignore[attr-defined]
-            for row in rows
-        ]
+        shown = [{**row, "box": ", ".join(f"{side:g}" for side in row["box"])} for row in rows]
         out.table(head, ([row[key] for key in head] for row in shown))
         out.result({"regions": rows})
     return EXIT_OK

@@ -364,6 +364,29 @@ def test_many_quick_strokes_are_all_kept(
     assert np.array_equal(editor.document.items[0].mask, expected)
 
 
+def test_what_is_on_its_way_stays_in_view(
+    qtbot: QtBot, editor: RegionEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading what is stored while more is on its way would make it vanish for a moment."""
+    store = Project.draw_region
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.1)
+        return store(*arguments, **options)
+
+    monkeypatch.setattr(Project, "draw_region", slowly)
+    keys(qtbot, editor, Qt.Key.Key_B)
+    for x in (20, 60, 100):
+        drag(editor, [(x, 20), (x + 20, 60)])
+    numbers = []
+    editor.document.changed.connect(lambda: numbers.append(len(editor.document.items)))
+    last = editor.document.selected
+    settle(qtbot, editor)
+    assert numbers
+    assert set(numbers) == {3}
+    assert editor.document.selected is last
+
+
 def test_points_of_a_polygon(qtbot: QtBot, editor: RegionEditor) -> None:
     keys(qtbot, editor, Qt.Key.Key_P)
     click(editor, (20, 20), (100, 20), (100, 80), (20, 80), (5, 50))

@@ -21,7 +21,7 @@ def project(tmp_path: Path) -> Path:
     with df.create(tmp_path / "weeds") as made:
         made.import_folder(make_pictures(tmp_path / "photos"))
         made.make_split()
-        return made.path
+    return tmp_path / "weeds.dafusion"
 
 
 def test_masked_generation_is_given_the_painted_pixels(project: Path) -> None:
