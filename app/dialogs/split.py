@@ -1,27 +1,44 @@
-"""Asks how to divide the images into training and test."""
+"""Asks how to divide the images into training and test, and shows what would come of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QDialog,
+    QFileDialog,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from app.session import Session
-from app.widgets.parts import button, form, heading, label, row
+from app.text import PART_NAMES, count
+from app.widgets.parts import button, form, guard_wheel, heading, label, row
+from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.domain.records import Part
+
+WAIT_MS = 200
+Counts = dict[str, dict[str, int]]
 
 
 class SplitDialog(QDialog):
-    """Shares per class, few-shot or all, and a seed."""
+    """Shares per class, few-shot or all, a seed; counts and results that would be out of date; the
+    lock of the test part; earlier splits and lists."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Divide images")
         self._session = session
+        self._project = session.project
+        self._asked = 0
         self.test = self._percent(50)
         self.validation = self._percent(0)
         self.few = QCheckBox("Only this many training images per class")
@@ -29,16 +46,31 @@ class SplitDialog(QDialog):
         self.shots.setRange(1, 10_000)
         self.shots.setValue(8)
         self.shots.setEnabled(False)
+        self.shots.setAccessibleName("Training images per class")
         self.few.toggled.connect(self.shots.setEnabled)
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed divides the same images in the same way.")
+        self.unsure = QCheckBox("Use images whose class is not sure")
+        self.unsure.setChecked(True)
         fields = form(
             ("Test images", self.test),
             ("Validation images", self.validation),
             (self.few, self.shots),
             ("Seed", self.seed),
         )
+        self.counts = PlainTable(["Class", *(PART_NAMES[part].capitalize() for part in Part)],
+                                 range(1, 5))  # fmt: skip
+        self.counts.setAccessibleName("Images per class and part, if divided so")
+        self.counts.setMinimumHeight(130)
+        self.stale = label("", "muted", wrap=True)
+        self.lock_line = label("", wrap=True)
+        self.lock = button("", self._toggle_lock, "small")
+        self.earlier = QComboBox()
+        self.earlier.setAccessibleName("Earlier splits")
+        self.use = button("Use", self._use, "small", "Go back to this split; undo comes back.")
+        guard_wheel(self.earlier)
+        self.start = button("Divide", self._divide, "primary")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
@@ -53,10 +85,31 @@ class SplitDialog(QDialog):
             )
         )
         layout.addLayout(fields)
-        layout.addLayout(
-            row(None, button("Cancel", self.reject), button("Divide", self._divide, "primary"))
-        )
-        self.resize(440, self.sizeHint().height())
+        layout.addWidget(self.unsure)
+        layout.addWidget(self.counts, 1)
+        layout.addWidget(self.stale)
+        lock_row = row(self.lock_line, self.lock)
+        lock_row.setStretch(0, 1)
+        layout.addLayout(lock_row)
+        self._earlier_row = QWidget()
+        self._earlier_row.setLayout(row(label("Earlier"), self.earlier, self.use))
+        layout.addWidget(self._earlier_row)
+        from_list = button("From a list…", self._ask_list, "", "A CSV or TSV with paths and parts.")
+        layout.addLayout(row(from_list, None, button("Cancel", self.reject), self.start))
+        self.resize(500, self.sizeHint().height())
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(WAIT_MS)
+        self._soon.timeout.connect(self.look)
+        for box in (self.test, self.validation, self.shots, self.seed):
+            box.valueChanged.connect(lambda _value: self._soon.start())
+        for tick in (self.few, self.unsure):
+            tick.toggled.connect(lambda _on: self._soon.start())
+        session.changes.changed.connect(self._on_changed)
+        self.finished.connect(self._forget)
+        self.finished.connect(self.deleteLater)
+        self._show_project()
+        self.look()
 
     def _percent(self, value: int) -> QSpinBox:
         box = QSpinBox()
@@ -66,14 +119,135 @@ class SplitDialog(QDialog):
         box.setValue(value)
         return box
 
-    def _divide(self) -> None:
-        test, validation = self.test.value() / 100, self.validation.value() / 100
-        shots = self.shots.value() if self.few.isChecked() else None
-        seed = self.seed.value()
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What `make_split` and `plan_parts` are asked."""
+        return {
+            "seed": self.seed.value(),
+            "test": self.test.value() / 100,
+            "validation": self.validation.value() / 100,
+            "shots": self.shots.value() if self.few.isChecked() else None,
+            "with_unsure": self.unsure.isChecked(),
+        }
+
+    def _forget(self) -> None:
+        """Closed: answers that are still on their way find nobody."""
+        self._asked += 1
+        self._soon.stop()
+
+    # What would be ------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Count in the background what such a split would be."""
+        self._asked += 1
+        number, project, choices = self._asked, self._project, self.choices
+
+        def work() -> tuple[Counts, int, int]:
+            parts = project.plan_parts(**choices)
+            stale = project.stale_results(parts)
+            return project.count_parts(parts), len(stale), sum(one.is_leak for one in stale)
+
+        self._session.reads.submit(
+            work,
+            lambda found: self._show(number, *found),
+            lambda error: self._refuse(number, error),
+        )
+
+    def _show(self, number: int, counts: Counts, stale: int, leaks: int) -> None:
+        if number != self._asked:
+            return
+        parts = [part.value for part in Part]
+        rows = [[name, *(f"{found.get(part, 0):,}" for part in parts)] for name, found in
+                counts.items()]  # fmt: skip
+        totals = [sum(found.get(part, 0) for found in counts.values()) for part in parts]
+        self.counts.fill([*rows, ["All", *(f"{total:,}" for total in totals)]])
+        words = "No result would be out of date."
+        if stale:
+            verb = "would be out of date"
+            words = f"{count(stale, 'result')} {verb}"
+            words += f", {leaks:,} of them learned from what would be tested." if leaks else "."
+        self.stale.setText(words)
+        self.start.setEnabled(not self._session.is_read_only)
+
+    def _refuse(self, number: int, error: Exception) -> None:
+        if number != self._asked:
+            return
+        if not isinstance(error, DaFusionError):
+            self._session.failed.emit(error)
+            return
+        self.counts.fill([])
+        self.stale.setText(f"{error.text} {error.hint or ''}".strip())
+        self.start.setEnabled(False)
+
+    # What is ------------------------------------------------------------------------------
+
+    def _show_project(self) -> None:
+        locked = len(self._project.locked_test())
+        current = self._project.current_split()
+        is_writable = not self._session.is_read_only
+        if locked:
+            self.lock_line.setText(f"The test part is locked: {count(locked, 'image')}, always.")
+            self.lock.setText("Unlock")
+            self.lock.setToolTip("A new split may then test on other images.")
+        else:
+            self.lock_line.setText("A locked test part stays the same in every later split.")
+            self.lock.setText("Lock the test part")
+            self.lock.setToolTip("Results stay comparable, whatever is divided anew.")
+        has_test = current is not None and bool(current.counts.get(Part.TEST.value))
+        self.lock.setEnabled(is_writable and (bool(locked) or has_test))
+        self.test.setEnabled(not locked)
+        self.earlier.clear()
+        for split in self._project.splits():
+            if current is None or split.id != current.id:
+                words = ", ".join(f"{n:,} {PART_NAMES[Part(p)]}" for p, n in split.counts.items())
+                self.earlier.addItem(f"{split.name}: {words}", split.id)
+        self._earlier_row.setVisible(self.earlier.count() > 0)
+        self.use.setEnabled(is_writable)
+
+    def _on_changed(self, changes: ProjectChanges) -> None:
+        if self.isVisible() and (changes.splits or changes.images):
+            self._show_project()
+            self._soon.start()
+
+    # Doing --------------------------------------------------------------------------------
+
+    def _do(self, command: Callable[[], ProjectChanges]) -> None:
+        if not self._session.is_read_only:
+            self._session.do(command)
+
+    def _toggle_lock(self) -> None:
+        is_locked = bool(self._project.locked_test())
+        self._do(self._project.unlock_test if is_locked else self._project.lock_test)
+
+    def _use(self) -> None:
+        split_id = self.earlier.currentData()
+        if split_id is not None:
+            self._do(lambda: self._project.use_split(split_id))
+            self.accept()
+
+    def _ask_list(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, "A list of paths and parts", "", "Lists (*.csv *.tsv *.txt)"
+        )
+        if name:
+            self.divide_by_list(Path(name))
+
+    def divide_by_list(self, path: Path) -> None:
+        """Take the parts from a CSV or TSV."""
 
         def command() -> ProjectChanges:
-            split = self._session.project.make_split(seed, test, validation, shots)
+            split = self._project.split_by_list(path)
             return ProjectChanges(splits=True, text=f"{split.name} made")
 
-        self._session.do(command)
+        self._do(command)
+        self.accept()
+
+    def _divide(self) -> None:
+        choices = self.choices
+
+        def command() -> ProjectChanges:
+            split = self._project.make_split(**choices)
+            return ProjectChanges(splits=True, text=f"{split.name} made")
+
+        self._do(command)
         self.accept()

@@ -30,13 +30,14 @@ from PySide6.QtWidgets import (
 from app.delegates.thumbnail import MARGIN, ThumbnailDelegate, fitted
 from app.models.image_list import ImageListModel
 from app.models.roles import PATH_ROLE, RECORD_ROLE
+from app.pages.images.grouping import GroupingDialog
 from app.session import Session
-from app.text import count
+from app.text import PART_NAMES, count
 from app.widgets.parts import button, label, row
 from app.widgets.picture_grid import FoldedGrid
 from app.widgets.region_overlay import overlay_of
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import ImageRecord
+from dafusion_core.domain.records import ImageRecord, Part
 
 HINT = (
     "Keys: 1–9 class · 0 no class · L class by name · S not sure · X leave out · U take back in · "
@@ -246,6 +247,16 @@ class Labelling(QObject):
             lambda name, ids: self.project.set_group(ids, name or None),
         )
 
+    def find_groups(self) -> None:
+        """Groups by pattern, folder or day."""
+        dialog = GroupingDialog(self.session, self.chosen(), self.grid)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def set_part(self, part: Part) -> None:
+        """Put the chosen images (and their groups) on this side of the split, by hand."""
+        self._do(lambda ids: self.project.set_part(ids, part))
+
     def ask_note(self) -> None:
         """A few words for later."""
         images = self.project.images_by_id(self.chosen()[:1])
@@ -296,8 +307,15 @@ class Labelling(QObject):
             ("Leave out\tX", self.leave_out),
             ("Take back in\tU", self.take_back),
             (f"Group…\t{QKeySequence('Ctrl+G').toString()}", self.ask_group),
+            ("Find groups…", self.find_groups),
             ("Note…\tT", self.ask_note),
         ):
             menu.addAction(text).triggered.connect(lambda _=False, act=act: act())
+        parts = menu.addMenu("Put into")
+        parts.setEnabled(self.project.current_split() is not None)
+        for part in Part:
+            parts.addAction(PART_NAMES[part]).triggered.connect(
+                lambda _=False, part=part: self.set_part(part)
+            )
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(self.grid.viewport().mapToGlobal(at))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListWidget,
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 from app.actions import Actions
 from app.dialogs.health import HealthDialog
 from app.models.image_list import ImageListModel
+from app.pages.images.classes import ClassCare
 from app.pages.images.labelling import HINT, LabelGrid, Labelling
 from app.regions.editor import RegionEditor
 from app.session import Session
@@ -52,6 +53,21 @@ class ImagesPage(Page):
         self.hint = label(HINT, "muted", wrap=True)
         self._names: list[str] = []
         self.classes = self._make_table()
+        self.class_care = ClassCare(session, self.classes, self.labelling, self.class_name)
+        self.class_button = button(
+            "Classes…",
+            self._show_class_menu,
+            "small",
+            "New, rename, merge, split, order, remove.  (right click)",
+        )
+        self.group_button = button(
+            "Find groups…",
+            self.labelling.find_groups,
+            "small",
+            "By a pattern in the name, by folder or by day.",
+        )
+        for made in (self.class_button, self.group_button):
+            made.setEnabled(not session.is_read_only)
         self.split_line = label("", "muted", wrap=True)
         self.problems = QListWidget()
         self.problems.setMaximumHeight(150)
@@ -63,6 +79,7 @@ class ImagesPage(Page):
         side_layout = QVBoxLayout(side)
         side_layout.setContentsMargins(0, 0, 8, 0)
         side_layout.addWidget(self.classes, 1)
+        side_layout.addLayout(row(self.class_button, self.group_button, None, spacing=6))
         side_layout.addWidget(self.split_line)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
@@ -225,9 +242,16 @@ class ImagesPage(Page):
         table.selectRow(chosen if 0 <= chosen < len(rows) else 0)
         table.blockSignals(False)
 
-    def _show_class(self) -> None:
+    def class_name(self) -> str | None:
+        """The class of the chosen row, "" for pictures without one, None for all."""
         number = self.classes.currentRow()
-        name = self._names[number] if 0 < number < len(self._names) else None
+        return self._names[number] if 0 < number < len(self._names) else None
+
+    def _show_class_menu(self) -> None:
+        self.class_care.show_menu(self.class_button.mapToGlobal(QPoint(0, 0)))
+
+    def _show_class(self) -> None:
+        name = self.class_name()
         place = self.grid.folded.place(self.grid.currentIndex())
         focused = self.model.ids[place] if 0 <= place < self.model.rowCount() else None
         self.model.show_images(self.project.image_ids(name))

@@ -1,0 +1,155 @@
+"""Finding groups by a pattern, by folder or by the day of the photograph, with a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QLineEdit,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.session import Session
+from app.text import count
+from app.widgets.parts import button, form, guard_wheel, heading, label, row
+from app.widgets.plain_table import PlainTable
+from dafusion_core.domain.errors import DaFusionError
+
+WAYS = (
+    ("name", "A pattern in the file name"),
+    ("path", "A pattern in the whole path"),
+    ("folder", "The folder"),
+    ("date", "The day of the photograph (EXIF)"),
+)
+EXAMPLE = r"^(.+?)[-_ ]?\d+\."
+WAIT_MS = 250
+SHOWN = 200
+
+
+class GroupingDialog(QDialog):
+    """How to group at the top, the groups that would come of it below."""
+
+    def __init__(
+        self, session: Session, chosen: Sequence[int], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Find groups")
+        self.resize(520, 560)
+        self._session = session
+        self._chosen = list(chosen)
+        self.way = QComboBox()
+        for key, text in WAYS:
+            self.way.addItem(text, key)
+        self.pattern = QLineEdit(EXAMPLE)
+        self.pattern.setToolTip(
+            "A regular expression. What stands in its first brackets names the group."
+        )
+        self.level = QSpinBox()
+        self.level.setRange(1, 9)
+        self.level.setToolTip("1 is the folder of the picture, 2 the one around it.")
+        self.only = QCheckBox(f"Only {count(len(self._chosen), 'chosen picture')}")
+        self.only.setVisible(len(self._chosen) > 1)
+        guard_wheel(self.way, self.level)
+        self.found = PlainTable(["Group", "Pictures"], (1,))
+        self.found.setAccessibleName("Groups that would be made")
+        self.what = label("", "muted", wrap=True)
+        self.start = button("Group", self._group, "primary")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(12)
+        layout.addWidget(heading("Find groups", 1.2))
+        layout.addWidget(
+            label(
+                "Pictures of one plant, animal, place or day stay together in every split, so that "
+                "nothing is tested on a relative of what was learned.",
+                "muted",
+                wrap=True,
+            )
+        )
+        self.fields = form(
+            ("Group by", self.way), ("Pattern", self.pattern), ("Folders up", self.level)
+        )
+        layout.addLayout(self.fields)
+        layout.addWidget(self.only)
+        layout.addWidget(self.found, 1)
+        layout.addWidget(self.what)
+        layout.addLayout(row(None, button("Cancel", self.reject), self.start))
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(WAIT_MS)
+        self._soon.timeout.connect(self.look)
+        self._asked = 0
+        for signal in (
+            self.way.currentIndexChanged,
+            self.pattern.textChanged,
+            self.level.valueChanged,
+            self.only.toggled,
+        ):
+            signal.connect(lambda _value: self._later())
+        self.finished.connect(self._forget)
+        self._later()
+
+    def _forget(self) -> None:
+        """Closed: answers that are still on their way find nobody."""
+        self._asked += 1
+        self._soon.stop()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `find_groups` and `group_by` are asked."""
+        way = self.way.currentData()
+        ids = self._chosen if self.only.isVisible() and self.only.isChecked() else None
+        if way in ("name", "path"):
+            found = {"how": "pattern", "pattern": self.pattern.text(), "where": way}
+        else:
+            found = {"how": way, "level": self.level.value()}
+        return {**found, "image_ids": ids}
+
+    def _later(self) -> None:
+        way = self.way.currentData()
+        self.fields.setRowVisible(self.pattern, way in ("name", "path"))
+        self.fields.setRowVisible(self.level, way == "folder")
+        self.start.setEnabled(False)
+        self._soon.start()
+
+    def look(self) -> None:
+        """Find the groups in the background."""
+        self._asked += 1
+        number, project, arguments = self._asked, self._session.project, self.arguments
+        self.what.setText("Looking…")
+        self._session.reads.submit(
+            lambda: project.find_groups(**arguments),
+            lambda found: self._show(number, found, ""),
+            lambda error: self._show(number, {}, _words(error)),
+        )
+
+    def _show(self, number: int, groups: dict[str, list[int]], problem: str) -> None:
+        if number != self._asked:
+            return  # something else was asked meanwhile
+        pairs = sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        self.found.fill([(name, f"{len(ids):,}") for name, ids in pairs[:SHOWN]])
+        pictures = sum(map(len, groups.values()))
+        words = f"{count(len(groups), 'group')} of {count(pictures, 'picture')}."
+        if len(groups) == pictures > 0:
+            words += " Each picture would be alone in its group."
+        self.what.setText(problem or (words if groups else "No picture fits, so no group."))
+        can_group = bool(groups) and not self._session.is_read_only
+        self.start.setEnabled(can_group)
+
+    def _group(self) -> None:
+        project, arguments = self._session.project, self.arguments
+        self._session.do(lambda: project.group_by(**arguments))
+        self.accept()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, DaFusionError):
+        return f"{error.text} {error.hint or ''}".strip()
+    return str(error)
