@@ -14,12 +14,15 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
+from app.costs import size_words
 from app.session import Session
 from app.text import count
 from app.widgets.parts import button, guard_wheel, heading, label, row
+from dafusion_core.datasets.export import UNFINISHED
 from dafusion_core.datasets.export_forms import EXPORT_FORMS
-from dafusion_core.domain.records import Curation
+from dafusion_core.domain.records import Curation, Part
 
 
 class ExportDialog(QDialog):
@@ -45,13 +48,17 @@ class ExportDialog(QDialog):
         guard_wheel(self.form)
         photos = project.current_split()
         self._numbers = (kept, total, photos.counts.get("train", 0) if photos else 0)
+        self._bytes: tuple[int, int, int] | None = None
+        session.reads.submit(self._weigh, self._take_weights)
         self.summary = label("", wrap=True)
         for made in (self.kept, self.real):
             made.toggled.connect(lambda _on: self._summarise())
         self.folder = QLineEdit(str(project.path.with_name(f"{project.path.stem}-export")))
         self.folder.setAccessibleName("Folder")
         self.start = button("Export", self._export, "primary")
-        self.folder.textChanged.connect(lambda text: self.start.setEnabled(bool(text.strip())))
+        self.problem = label("", "error", wrap=True)
+        self.folder.textChanged.connect(lambda _text: self._summarise())
+        self.form.currentIndexChanged.connect(lambda _i: self._summarise())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(10)
@@ -67,11 +74,12 @@ class ExportDialog(QDialog):
         for box in (self.kept, self.all, self.real):
             layout.addWidget(box)
         layout.addWidget(self.form)
-        layout.addWidget(self.summary)
-        self._summarise()
         line = row(self.folder, button("Choose…", self._choose))
         line.setStretch(0, 1)
         layout.addLayout(line)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.problem)
+        self._summarise()
         layout.addLayout(row(None, button("Cancel", self.reject), self.start))
         self.resize(520, self.sizeHint().height())
 
@@ -79,10 +87,37 @@ class ExportDialog(QDialog):
         kept, total, photos = self._numbers
         synthetic = kept if self.kept.isChecked() else total
         real = photos if self.real.isChecked() else 0
+        text = self.folder.text().strip()
+        folder = Path(text).expanduser()
+        problem = _problem(text, folder, synthetic + real)
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
+        self.start.setEnabled(not problem)
+        size = ""
+        if self._bytes is not None:
+            heavy = self._bytes[0 if self.kept.isChecked() else 1]
+            heavy += self._bytes[2] if self.real.isChecked() else 0
+            size = f", about {size_words(heavy)}"
+        place = "into that folder" if folder.is_dir() else "into a new folder"
         self.summary.setText(
             f"This writes {count(synthetic, 'synthetic image')} and "
-            f"{count(real, 'training photo')}, and a list of where each came from."
+            f"{count(real, 'training photo')}{size}, {place}, and a list of where each came from."
         )
+
+    def _weigh(self) -> tuple[int, int, int]:
+        """Bytes of kept and of all synthetic images, and of the training photos."""
+        project = self._session.project
+        made = project.synthetic(project.synthetic_ids())
+        sizes = {one.id: _size(project.synthetic_path(one)) for one in made}
+        kept = sum(sizes[one.id] for one in made if one.curation is Curation.KEPT)
+        photos = project.images(part=Part.TRAIN) if project.current_split() else []
+        real = sum(_size(project.image_path(photo)) for photo in photos)
+        return kept, sum(sizes.values()), real
+
+    def _take_weights(self, found: tuple[int, int, int]) -> None:
+        self._bytes = found
+        if isValid(self):
+            self._summarise()
 
     def _choose(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder to export to")
@@ -98,3 +133,28 @@ class ExportDialog(QDialog):
             form=self.form.currentData(),
         )
         self.accept()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _problem(text: str, folder: Path, number: int) -> str:
+    """Why this cannot be written, "" if it can."""
+    if not number:
+        return "There is nothing to write: no picture is chosen."
+    if not text:
+        return "Say which folder to write to."
+    if folder.is_file():
+        return "That is a file. Choose a folder."
+    try:
+        is_full = folder.is_dir() and any(p.name[:1] != "." for p in folder.iterdir())
+    except OSError as error:
+        return f"That folder cannot be read: {error.strerror or error}."
+    # An export that was stopped goes on in its own folder.
+    if is_full and not (folder / UNFINISHED).exists():
+        return "That folder is not empty: choose another, so that nothing is written over."
+    return ""

@@ -114,7 +114,7 @@ class ReliabilityDiagram(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.bins: Sequence[CalibrationBin] = ()
-        self.setMinimumSize(200, 170)
+        self.setMinimumSize(220, 210)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Reliability diagram")
         theme.changed.connect(self.update)
@@ -138,8 +138,8 @@ class ReliabilityDiagram(QWidget):
         painter.setFont(scaled_font(self.font(), 0.85))
         colors, metrics = theme.colors, painter.fontMetrics()
         left, foot = metrics.horizontalAdvance("100 %") + 8, 2 * metrics.height() + 6
-        side = max(40.0, min(self.width() - left - 12, self.height() - foot - 8))
-        area = QRectF(left, 6, side, side)
+        side = max(40.0, min(self.width() - left - 26, self.height() - foot - 16))
+        area = QRectF(left, 12, side, side)
 
         def at(x: float, y: float) -> QPointF:
             return QPointF(area.left() + x * side, area.bottom() - y * side)

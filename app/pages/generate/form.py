@@ -118,6 +118,10 @@ class GenerateForm(QWidget):
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed makes the same pictures; another one makes others.")
+        self.recipe.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.recipe.setMinimumContentsLength(36)
         guard_wheel(
             self.recipe, self.may_change, self.dilation, self.guidance, self.steps, self.scheduler,
             self.resolution, self.aspect, self.memory, self.seed,

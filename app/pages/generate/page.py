@@ -66,6 +66,10 @@ class GeneratePage(Page):
         self.draw = QComboBox()
         self.draw.addItem("every t0 for each photo", True)
         self.draw.addItem("one t0 for each picture, drawn at random (as in the paper)", False)
+        self.draw.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.draw.setMinimumContentsLength(24)
         self.draw.setToolTip("Which of the ticked t0 a photo gets.")
         self.variants = QSpinBox()
         self.variants.setRange(1, 100)

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions import Actions
 from app.delegates.thumbnail import paint_mark
+from app.dialogs.export_model import ExportModelDialog, target_name
 from app.session import Session
 from app.steps import Step, StepState, derive_states, gather_facts
+from app.text import count
 from app.theme import scaled_font, theme
 from app.widgets.interval_chart import IntervalChart
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, card, heading, label, row
+from app.widgets.parts import (
+    EmptyState,
+    Segments,
+    action_button,
+    button,
+    card,
+    heading,
+    label,
+    row,
+)
 from app.widgets.plain_table import PlainTable
+from app.widgets.report_view import Prepared, ReportView, prepare
+from dafusion_core.api.classifiers import copy_artefact, export_model, find_run, job_artefacts
+from dafusion_core.api.project import Project
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import Evaluation
+from dafusion_core.domain.errors import describe_error
+from dafusion_core.domain.records import Evaluation, Job, JobState, TrainingRun
+from dafusion_core.domain.specs import ModelFormat
 from dafusion_core.evaluation.verdict import ArmVerdict, Verdict, percent, points
 
 HEADLINES = {
@@ -79,8 +98,25 @@ class ReportPage(Page):
         self.choice = QComboBox()
         self.choice.setAccessibleName("Comparison")
         self.choice.currentIndexChanged.connect(self._show_chosen)
+        self.switch = Segments(
+            [("verdict", "Verdict", "The comparison in figures"),
+             ("page", "Whole report", "The report as it will be saved")],
+            "Report",
+        )  # fmt: skip
+        self.switch.chosen.connect(self.show_part)
         self.buttons.addWidget(self.choice)
-        self.buttons.addWidget(action_button(actions["report"]))
+        self.export_model = button(
+            "Export a classifier…",
+            self._ask_export,
+            tip="A trained network for other programs: safetensors, TorchScript, ONNX.",
+        )
+        self.buttons.addWidget(self.export_model)
+        self.buttons.addWidget(action_button(actions["report"], "primary"))
+        self.view = ReportView()
+        self.view_note = label("", "muted", wrap=True)
+        self._page_is_old = True
+        self._is_rendering = False
+        self._exports: dict[int, tuple[Path, TrainingRun]] = {}
         self.mark = FindingMark()
         self.headline = heading("", 1.5)
         self.sentence = label("", wrap=True, select=True)
@@ -127,7 +163,94 @@ class ReportPage(Page):
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(inner)
-        return scroll
+        whole = QWidget()
+        page = QVBoxLayout(whole)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.addWidget(self.view_note)
+        page.addWidget(self.view, 1)
+        self._whole = whole
+        self.parts = QStackedWidget()
+        self.parts.addWidget(scroll)
+        self.parts.addWidget(whole)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(10)
+        layout.addLayout(row(self.switch, None))
+        layout.addWidget(self.parts, 1)
+        return content
+
+    # The whole report ---------------------------------------------------------------------
+
+    def show_part(self, name: str) -> None:
+        """ "verdict" or "page"."""
+        self.switch.select(name)
+        self.parts.setCurrentIndex(1 if name == "page" else 0)
+        if name == "page":
+            self._render()
+
+    def _render(self) -> None:
+        """Make the page in the background, if what it is made from has changed."""
+        if not self._page_is_old or self._is_rendering:
+            return
+        self._is_rendering, self._page_is_old = True, False
+        self.view_note.setText("Putting the report together…")
+        self.view_note.show()
+        project = self.project
+
+        def work() -> Prepared:
+            # Figures load a drawing library, which the window does not need before.
+            from dafusion_core.api.results import collect_report
+            from dafusion_core.datasets.pictures import make_thumbnail
+            from dafusion_core.evaluation.report import render_report
+
+            return prepare(render_report(collect_report(project), make_thumbnail))
+
+        self.session.imports.submit(work, self._show_page, self._on_render_error)
+
+    def _show_page(self, prepared: Prepared) -> None:
+        self._is_rendering = False
+        self.view_note.hide()
+        self.view.show_page(prepared)
+        if self._page_is_old and self.parts.currentWidget() is self._whole:
+            self._render()
+
+    def _on_render_error(self, error: Exception) -> None:
+        self._is_rendering, self._page_is_old = False, True
+        _kind, text, hint = describe_error(error)
+        self.view_note.setText(f"The report cannot be shown: {text} {hint}".strip())
+
+    # Classifiers --------------------------------------------------------------------------
+
+    def _ask_export(self) -> None:
+        dialog = ExportModelDialog(self.session, self)
+        dialog.asked.connect(self._export)
+        dialog.open()
+
+    def _export(self, run_id: int, formats: list[ModelFormat], folder: Path) -> None:
+        project, run = self.project, find_run(self.project, run_id)
+
+        def then(job: Job) -> None:
+            self._exports[job.id] = (folder, run)
+            self.session.start_queue()
+
+        self.session.commands.submit(lambda: export_model(project, run_id, formats), then)
+
+    def _follow_exports(self) -> None:
+        """Copy what finished exports left to where it was asked for; the jobs tell of failures."""
+        for job_id, (folder, run) in list(self._exports.items()):
+            state = self.project.job(job_id).state
+            if state is JobState.SUCCEEDED:
+                del self._exports[job_id]
+                self.session.imports.submit(
+                    partial(_copy_files, self.project, job_id, folder, run),
+                    partial(self._say_written, folder),
+                )
+            elif state.is_terminal:
+                del self._exports[job_id]
+
+    def _say_written(self, folder: Path, number: int) -> None:
+        self.session.made.emit((f"{count(number, 'file')} written into {folder.name}.", folder))
 
     def refresh(self, changes: ProjectChanges | None) -> None:
         """Read the comparisons again; a new one is shown at once."""
@@ -145,6 +268,11 @@ class ReportPage(Page):
             self._show_chosen()
         self.choice.setVisible(len(found) > 1)
         self._show_stale()
+        self.export_model.setEnabled(not self.session.is_read_only and bool(found))
+        self._follow_exports()
+        self._page_is_old = self._page_is_old or changes is None or is_new or changes.curation
+        if self.parts.currentWidget() is self._whole:
+            self._render()
 
     def _show_stale(self) -> None:
         status = derive_states(gather_facts(self.project))[Step.REPORT]
@@ -201,6 +329,14 @@ class ReportPage(Page):
             rows.append(cells)
         self.classes.fill(rows)
         self.classes.fit_height(20)
+
+
+def _copy_files(project: Project, job_id: int, folder: Path, run: TrainingRun) -> int:
+    """Copy the files an export left; returns how many."""
+    left = job_artefacts(project, job_id)
+    for artefact in left:
+        copy_artefact(project, artefact, folder / target_name(run, artefact.role))
+    return len(left)
 
 
 def _difference(arm: ArmVerdict | None) -> list[str]:

@@ -62,7 +62,7 @@ class ClassesView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
         layout.addLayout(row(self.arm, self.seed, None))
-        both = QHBoxLayout()
+        self.both = both = QHBoxLayout()
         both.setSpacing(16)
         both.addWidget(self.table, 3)
         right = QVBoxLayout()

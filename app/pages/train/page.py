@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QHideEvent
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QHideEvent, QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QCheckBox,
     QDoubleSpinBox,
     QHBoxLayout,
+    QScrollArea,
     QSpinBox,
     QStackedWidget,
     QVBoxLayout,
@@ -44,6 +46,7 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import JobState, Part
 
 LIVE_MS = 1500
+NARROW = 780  # pixels of the page, below which things stand one above the other
 FIRST_CURVES = ("accuracy/validation", "accuracy/test")
 CURVE_NAMES = {
     "accuracy/validation": "Validation accuracy",
@@ -135,23 +138,31 @@ class TrainPage(Page):
         self._live = QTimer(self)
         self._live.setInterval(LIVE_MS)
         self._live.timeout.connect(self._refresh_curves)
-        self.note = label("", "muted")
+        self.note = label("", "muted", wrap=True)
+        self.note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.cost = label("", "muted", wrap=True)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(12)
-        top = QHBoxLayout()
+        self._top = top = QHBoxLayout()
         top.setSpacing(12)
         settings = card(heading("Settings", 1.1), fields, self.cost, None)
-        settings.setMaximumWidth(330)
         top.addWidget(settings)
         top.addWidget(card(self.curves), 1)
         layout.addLayout(top, 2)
-        layout.addLayout(row(self.switch, None, self.note))
+        below = row(self.switch, self.note)
+        below.setStretch(1, 1)
+        layout.addLayout(below)
         layout.addWidget(self.parts, 3)
+        self.curves.setMinimumHeight(200)
+        self.parts.setMinimumHeight(300)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(content)
+        self._settings = settings
         self.set_pages(
-            content,
+            scroll,
             EmptyState(
                 "Nothing to train with yet",
                 "Training compares classifiers with and without synthetic images, "
@@ -236,6 +247,15 @@ class TrainPage(Page):
     def _say_cost(self) -> None:
         runs = 2 * self.seeds.value()
         self.cost.setText(costs.training(self.project, runs, self.epochs.value()).sentence)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Side by side where there is room, else one above the other."""
+        super().resizeEvent(event)
+        is_wide = self.width() >= NARROW
+        way = QBoxLayout.Direction.LeftToRight if is_wide else QBoxLayout.Direction.TopToBottom
+        self._top.setDirection(way)
+        self.classes.both.setDirection(way)
+        self._settings.setMaximumWidth(330 if is_wide else 16_777_215)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Nobody is looking."""

@@ -61,7 +61,7 @@ class RunsView(QWidget):
         self.earlier.setToolTip("To compare runs across trainings.")
         self.earlier.toggled.connect(lambda _on: self._show())
         self.hint = label("Choose two runs or more to see what differs between them.", "muted")
-        self.clear = button("Close", lambda: self.table.clearSelection(), "small", "Choose no run")
+        self.clear = button("Choose none", lambda: self.table.clearSelection(), "small")
         self.table = PlainTable(
             ["Way of training", "Differs in", "Seed", "Test accuracy", "Best epoch"], (2, 3, 4)
         )

@@ -1,0 +1,155 @@
+"""Asks which trained classifier to hand on, in which formats, and where to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.costs import size_words
+from app.session import Session
+from app.text import count
+from app.widgets.parts import button, guard_wheel, heading, label, row
+from dafusion_core.api.classifiers import find_run
+from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.domain.records import TrainingRun
+from dafusion_core.evaluation.verdict import percent
+
+FORMATS = {
+    "safetensors": ("Weights (safetensors)", "For PyTorch, with this program's own description."),
+    "torchscript": ("TorchScript", "For PyTorch and libtorch, no other code needed."),
+    "onnx": ("ONNX", "For other programs and languages."),
+}
+
+
+class ExportModelDialog(QDialog):
+    """What is written stands there before anything is.
+
+    Signals:
+        asked(int, list, Path): run id, formats, folder.
+    """
+
+    asked = Signal(int, list, object)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export a classifier")
+        project = session.project
+        self._runs = project.runs()
+        self._project = project
+        self.run = QComboBox()
+        self.run.setAccessibleName("Classifier")
+        for one in reversed(self._runs):
+            right = percent(one.record["test_accuracy_last"])
+            words = f"job {one.job_id}: {one.arm}, seed {one.seed} ({right} of test images)"
+            self.run.addItem(words, one.id)
+        if self._runs:
+            self.run.setCurrentIndex(self.run.findData(find_run(project).id))
+        guard_wheel(self.run)
+        self.boxes = {}
+        for key, (text, tip) in FORMATS.items():
+            box = QCheckBox(text)
+            box.setToolTip(tip)
+            box.setChecked(key != "torchscript")
+            box.toggled.connect(lambda _on: self._summarise())
+            self.boxes[key] = box
+        self.folder = QLineEdit(str(project.path.with_name(f"{project.path.stem}-classifier")))
+        self.folder.setAccessibleName("Folder")
+        self.folder.textChanged.connect(lambda _t: self._summarise())
+        self.run.currentIndexChanged.connect(lambda _i: self._summarise())
+        self.summary = label("", wrap=True)
+        self.problem = label("", "error", wrap=True)
+        self.go = button("Export", self._export, "primary")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(10)
+        layout.addWidget(heading("Export a classifier", 1.2))
+        layout.addWidget(
+            label(
+                "Every file is loaded again and must answer as the network does on all test "
+                "images; otherwise it is not kept.",
+                "muted",
+                wrap=True,
+            )
+        )
+        layout.addWidget(self.run)
+        for box in self.boxes.values():
+            layout.addWidget(box)
+        line = row(self.folder, button("Choose…", self._choose))
+        line.setStretch(0, 1)
+        layout.addLayout(line)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.problem)
+        layout.addStretch(1)
+        layout.addLayout(row(None, button("Cancel", self.reject), self.go))
+        self._summarise()
+        self.resize(560, self.sizeHint().height())
+
+    @property
+    def formats(self) -> list[str]:
+        """What is ticked."""
+        return [key for key, box in self.boxes.items() if box.isChecked()]
+
+    @property
+    def chosen(self) -> TrainingRun | None:
+        """The run that is chosen."""
+        return next((one for one in self._runs if one.id == self.run.currentData()), None)
+
+    def _summarise(self) -> None:
+        run, formats = self.chosen, self.formats
+        problem = ""
+        if run is None:
+            problem = "There is no trained classifier yet. Train one first."
+        elif not formats:
+            problem = "Tick at least one format."
+        elif not self.folder.text().strip():
+            problem = "Say which folder to write to."
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
+        self.go.setEnabled(not problem)
+        if run is None or problem:
+            self.summary.setText("")
+            return
+        target = Path(self.folder.text().strip()).expanduser()
+        names = [target_name(run, key) for key in formats]
+        there = [name for name in names if (target / name).exists()]
+        try:
+            each = self._project.file.objects.path(run.path).stat().st_size
+        except (OSError, DaFusionError):
+            each = 0
+        place = f"into {target}" if target.is_dir() else f"into the new folder {target}"
+        text = (
+            f"This writes {count(len(names), 'file')}, about {size_words(each * len(names))}, "
+            f"{place}: {', '.join(names)}."
+        )
+        if there:
+            text += f" {', '.join(there)} will be replaced."
+        self.summary.setText(text)
+
+    def _choose(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder to export to")
+        if chosen:
+            self.folder.setText(chosen)
+
+    def _export(self) -> None:
+        folder = Path(self.folder.text().strip()).expanduser()
+        self.asked.emit(int(self.run.currentData()), self.formats, folder)
+        self.accept()
+
+
+ENDINGS = {"safetensors": ".safetensors", "torchscript": ".pt", "onnx": ".onnx"}
+
+
+def target_name(run: TrainingRun, form: str) -> str:
+    """“classifier-DA-Fusion-seed0.onnx”."""
+    arm = "".join(c if c.isalnum() or c in "-_" else "-" for c in run.arm)
+    return f"classifier-{arm}-seed{run.seed}{ENDINGS[form]}"
