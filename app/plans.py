@@ -112,6 +112,7 @@ class ConceptChoices:
     vectors: int = DEFAULTS.vectors
     learning_rate: float = DEFAULTS.inversion_learning_rate
     per_concept: bool = False
+    neighbours: tuple[str, ...] = ()  # what the model shall go on knowing
     preview_every: int = 0  # steps; 0: about four previews
     imported: tuple[tuple[str, str], ...] = ()  # (class, embedding file): read, not learned
 
@@ -139,7 +140,8 @@ def queue_concepts(
         spec = erasure_spec(options, [x.name for x in project.labels()])
         if chosen.method == "esd":
             spec = replace(spec, eta=chosen.eta, iterations=chosen.iterations)
-        erasure = project.enqueue(replace(spec, per_concept=chosen.per_concept)).id
+        spec = replace(spec, per_concept=chosen.per_concept, preserve=chosen.neighbours)
+        erasure = project.enqueue(spec).id
     learning = replace(
         inversion_spec(options, split.id, erasure),
         preview_every=chosen.preview_every,

@@ -46,7 +46,7 @@ class BeforeAfterDialog(QDialog):
         self.choice.setVisible(len(self._models) > 1)
         guard_wheel(self.choice)
         self.table = PlainTable(["Prompt", "Pictures", "Predictions"], (1, 2))
-        self.table.setMinimumWidth(400)
+        self.table.setMinimumWidth(330)
         for place, tip in ((1, PICTURES_TIP), (2, PREDICTIONS_TIP)):
             item = self.table.horizontalHeaderItem(place)
             if item is not None:
@@ -56,7 +56,7 @@ class BeforeAfterDialog(QDialog):
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(self.picture)
-        scroll.setMinimumWidth(MAX_WIDTH // 2)
+        scroll.setMinimumWidth(MAX_WIDTH + 4)
         body = QHBoxLayout()
         body.setSpacing(16)
         body.addWidget(scroll)
@@ -79,7 +79,7 @@ class BeforeAfterDialog(QDialog):
         layout.addLayout(row(None, button("Close", self.close)))
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
-        self.resize(max(860, self.sizeHint().width()), 560)
+        self.resize(max(960, self.sizeHint().width()), 560)
 
     def _show(self, place: int) -> None:
         erased, sheet = self._models[place]

@@ -22,6 +22,7 @@ class CurvePanel(QWidget):
         self.choice = QComboBox()
         self.choice.setAccessibleName(f"{name}: which curve")
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.choice.setMinimumWidth(90)  # in a narrow window it gives way
         self.log = QCheckBox("Log")
         self.log.setToolTip("Logarithmic values: small differences late in a run become visible.")
         self.smooth = QSlider(Qt.Orientation.Horizontal)

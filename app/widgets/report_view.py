@@ -12,14 +12,16 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-from PySide6.QtCore import QByteArray, QRectF, QUrl
-from PySide6.QtGui import QColor, QImage, QPainter, QTextDocument
-from PySide6.QtWidgets import QTextBrowser, QWidget
+from PySide6.QtCore import QByteArray, QRectF, QTimer, QUrl
+from PySide6.QtGui import QColor, QImage, QPainter, QResizeEvent, QTextDocument
+from PySide6.QtWidgets import QFrame, QTextBrowser, QWidget
 
 from app.theme import Colors, theme
 
 THUMBNAIL = 88  # pixels of a picture in the tables
+SMALL = 240  # pixels of a picture that is one of many; larger ones are sheets of pictures
 DRAWING = 640  # pixels of a drawing's width
+MARGIN = 18
 SCHEME = "report"
 
 _DRAWING = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
@@ -39,13 +41,13 @@ def prepare(page: str) -> Prepared:
     """Take head, drawings and pictures out of a page of the core."""
     pictures: dict[str, tuple[str, bytes]] = {}
 
-    def keep(kind: str, content: bytes, width: int) -> str:
+    def keep(kind: str, content: bytes) -> str:
         name = f"{SCHEME}:{len(pictures)}"
         pictures[name] = (kind, content)
-        return f'<img src="{name}" width="{width}">'
+        return f'<img src="{name}">'
 
     def drawing(match: re.Match[str]) -> str:
-        return keep("drawing", match.group(0).encode(), DRAWING)
+        return keep("drawing", match.group(0).encode())
 
     def picture(match: re.Match[str]) -> str:
         before, kind, data, after = match.groups()
@@ -54,7 +56,7 @@ def prepare(page: str) -> Prepared:
         except binascii.Error:
             return ""
         is_large = 'class="drawing"' in before + after or kind == "image/svg+xml"
-        return keep(kind, content, DRAWING if is_large else 0)
+        return keep("drawing-in-image" if is_large else kind, content)
 
     body = page.split("<body>", 1)[-1].rsplit("</body>", 1)[0]
     body = _IMAGE.sub(picture, _DRAWING.sub(drawing, body))
@@ -100,9 +102,27 @@ class ReportView(QTextBrowser):
         self.setObjectName("report")
         self.setAccessibleName("The whole report")
         self.setOpenLinks(False)
+        self.setFrameShape(QFrame.Shape.NoFrame)
         self._prepared = Prepared("")
         self._images: dict[str, QImage] = {}
+        self._drawn_at = 0
+        # A window that is being resized asks for one new page at its end.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(150)
+        self._soon.timeout.connect(self._show)
         theme.changed.connect(self._show)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Drawings are never wider than the view."""
+        super().resizeEvent(event)
+        if self._prepared.pictures and self._wide != self._drawn_at:
+            self._soon.start()
+
+    @property
+    def _wide(self) -> int:
+        """Pixels that a drawing is shown at."""
+        return max(200, min(DRAWING, self.viewport().width() - 2 * MARGIN - 4))
 
     def show_page(self, prepared: Prepared) -> None:
         """Show a report; the place in it stays where it was."""
@@ -114,14 +134,16 @@ class ReportView(QTextBrowser):
         self._images.clear()
         self.document().clear()
         self.document().setDefaultStyleSheet(style(theme.colors))
-        self.document().setDocumentMargin(18)
+        self.document().setDocumentMargin(MARGIN)
+        self._drawn_at = self._wide
         html = self._prepared.html
-        for name in self._prepared.pictures:
-            wide = self._image(name)
-            if f'src="{name}" width="0"' in html:
-                scale = min(1.0, THUMBNAIL / max(1, wide.width(), wide.height()))
-                width = max(1, round(wide.width() * scale))
-                html = html.replace(f'src="{name}" width="0"', f'src="{name}" width="{width}"')
+        for name, (kind, _content) in self._prepared.pictures.items():
+            size = self._image(name).size()
+            is_small = "drawing" not in kind and max(size.width(), size.height()) <= SMALL
+            most = THUMBNAIL / max(1, size.width(), size.height())
+            width = round(size.width() * min(1.0, most)) if is_small else self._drawn_at
+            shown = f'<img src="{name}" width="{max(1, width)}">'
+            html = html.replace(f'<img src="{name}">', shown if is_small else f"<p>{shown}</p>")
         self.setHtml(html)
         self.verticalScrollBar().setValue(place)
 
@@ -134,7 +156,7 @@ class ReportView(QTextBrowser):
     def _image(self, name: str) -> QImage:
         if name not in self._images:
             kind, content = self._prepared.pictures.get(name, ("", b""))
-            if kind in ("drawing", "image/svg+xml"):
+            if content[:200].lstrip().startswith((b"<svg", b"<?xml")):
                 self._images[name] = self._draw(content, is_own=kind == "drawing")
             else:
                 self._images[name] = QImage.fromData(QByteArray(content))
@@ -160,7 +182,7 @@ class ReportView(QTextBrowser):
             return QImage()
         box = renderer.viewBoxF()
         ratio = max(1.0, self.devicePixelRatioF())
-        width = round(DRAWING * ratio * 1.5)
+        width = round(self._wide * ratio)
         height = max(1, round(width * box.height() / max(1.0, box.width())))
         image = QImage(width, height, QImage.Format.Format_ARGB32_Premultiplied)
         image.fill(QColor(theme.colors.surface if is_own else "#ffffff"))

@@ -165,9 +165,12 @@ def test_embeddings_find_their_class_by_name(
 def test_one_model_per_class_reaches_the_erasure(page: ConceptsPage) -> None:
     page.form.per_concept.setChecked(True)
     page.form.previews.setValue(7)
+    page.form.neighbours.setText("daisy, ivy,, daisy")
     job = queue_concepts(page.project, page.form.choices())
     assert job.spec["preview_every"] == 7
-    assert page.project.job(job.spec["erasure_job"]).spec["per_concept"] is True
+    erasure = page.project.job(job.spec["erasure_job"])
+    assert erasure.spec["per_concept"] is True
+    assert erasure.spec["preserve"] == ["daisy", "ivy"]
     assert ConceptChoices().per_concept is False
 
 

@@ -37,7 +37,7 @@ def test_one_photo_is_previewed_at_every_t0(
     qtbot: QtBot, window: MainWindow, page: GeneratePage
 ) -> None:
     page.preview.boxes[0.5].setChecked(False)  # only what is looked at depends on the ticks
-    assert "close to the photo" in page.preview.tiles[0.25].words
+    assert "close to the photo" in page.preview.boxes[0.25].accessibleName()
     page.preview.go.click()
     qtbot.waitUntil(lambda: states(window).get("preview") is JobState.SUCCEEDED, timeout=15_000)
     qtbot.waitUntil(lambda: all(t.has_picture for t in page.preview.tiles.values()))

@@ -26,9 +26,9 @@ from dafusion_core.storage.results import add_result
 from tests.qt.conftest import make_pictures, wait_imported, wait_until_done, workspace_of
 
 
-def jpeg(color: str) -> str:
+def jpeg(color: str, width: int = 224) -> str:
     stream = io.BytesIO()
-    Image.new("RGB", (224, 112), color).save(stream, "JPEG")
+    Image.new("RGB", (width, 112), color).save(stream, "JPEG")
     return base64.b64encode(stream.getvalue()).decode()
 
 
@@ -40,10 +40,13 @@ def test_drawings_and_pictures_are_shown(qtbot: QtBot) -> None:
     body = (
         f"<section><h2>Did it help?</h2>{drawing}"
         f'<span><img alt="a" title="a" src="data:image/jpeg;base64,{jpeg("red")}"></span>'
+        f'<img alt="sheet" src="data:image/jpeg;base64,{jpeg("green", 600)}">'
         "<details><summary>Settings of job 1</summary><p>steps 100</p></details></section>"
     )
     prepared = prepare(make_page("Weeds & co", "Report of today", [body]))
-    assert [kind for kind, _content in prepared.pictures.values()] == ["drawing", "image/jpeg"]
+    assert [kind for kind, _content in prepared.pictures.values()] == [
+        "drawing", "image/jpeg", "image/jpeg",
+    ]  # fmt: skip
     assert "<svg" not in prepared.html
     assert "data:" not in prepared.html
     view = ReportView()
@@ -55,11 +58,18 @@ def test_drawings_and_pictures_are_shown(qtbot: QtBot) -> None:
     assert "--ink" not in text  # the page's own style sheet is no text
     kind = QTextDocument.ResourceType.ImageResource
     drawn = view.document().resource(kind, QUrl("report:0"))
-    assert (drawn.width(), drawn.height()) == (960, 480)
-    assert drawn.pixelColor(480, 240) == QColor(theme.colors.raised)  # the band has its colour
+    wide = view.viewport().width() - 40
+    assert (drawn.width(), drawn.height()) == (wide, round(wide / 2))
+    assert drawn.pixelColor(wide // 2, wide // 4) == QColor(
+        theme.colors.raised
+    )  # the band has its colour
     picture = view.document().resource(kind, QUrl("report:1"))
     assert picture.pixelColor(50, 50).red() > 200
-    assert 'width="88"' in view.toHtml()
+    assert 'src="report:1" width="88"' in view.toHtml()
+    assert f'src="report:2" width="{wide}"' in view.toHtml()
+    view.resize(900, 500)
+    view.show()
+    qtbot.waitUntil(lambda: 'src="report:2" width="640"' in view.toHtml())
     assert view.loadResource(kind.value, QUrl("file:///etc/hostname")).isNull()  # type: ignore[attr-defined]
 
 

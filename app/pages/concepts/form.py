@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QLineEdit,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -49,6 +50,12 @@ class ConceptsForm(QWidget):
         self.method = QComboBox()
         self.method.addItem("UCE: in closed form, seconds", "uce")
         self.method.addItem("ESD: gradient steps, as in the paper", "esd")
+        self.neighbours = QLineEdit()
+        self.neighbours.setPlaceholderText("daisy, ivy, plant")
+        self.neighbours.setToolTip(
+            "Words the model shall go on knowing, with commas between. UCE holds them fixed, and "
+            "the check shows them before and after, beside what was erased."
+        )
         self.eta = QDoubleSpinBox()
         self.eta.setRange(0.1, 10.0)
         self.eta.setSingleStep(0.1)
@@ -94,6 +101,7 @@ class ConceptsForm(QWidget):
             form(
                 ("Base model", self.model),
                 ("Erasure", self.method),
+                ("Stays as it is", self.neighbours),
                 ("η (ESD)", self.eta),
                 ("Iterations (ESD)", self.iterations),
                 ("Steps of learning", self.steps),
@@ -148,6 +156,9 @@ class ConceptsForm(QWidget):
             vectors=self.vectors.value(),
             learning_rate=self.rate.value(),
             per_concept=self.per_concept.isChecked(),
+            neighbours=tuple(
+                dict.fromkeys(w.strip() for w in self.neighbours.text().split(",") if w.strip())
+            ),
             preview_every=self.previews.value(),
             imported=tuple((name, str(path)) for name, path in self.imported.items()),
         )
@@ -165,6 +176,7 @@ class ConceptsForm(QWidget):
         is_esd = self.method.currentData() == "esd" and self.erase.isChecked()
         self.method.setEnabled(self.erase.isChecked())
         self.per_concept.setEnabled(self.erase.isChecked())
+        self.neighbours.setEnabled(self.erase.isChecked())
         self.eta.setEnabled(is_esd)
         self.iterations.setEnabled(is_esd)
         self.changed.emit()

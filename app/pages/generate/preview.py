@@ -90,7 +90,6 @@ class PreviewStrip(QWidget):
         box.setChecked(is_on)
         box.toggled.connect(lambda _on: self.changed.emit())
         tile = PictureTile(f"Preview at t0 {t0:g}", self._session.thumbnails)
-        tile.show_words(words)
         tile.make_clickable(f"Make pictures at t0 {t0:g}, or not")
         tile.clicked.connect(box.toggle)
         tile.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the box below does the same
@@ -185,7 +184,7 @@ class PreviewStrip(QWidget):
         found = {p.t0: str(p.path) for p in preview_pictures(self._session.project, job.id)}
         for t0, tile in self.tiles.items():
             tile.show_path(found.get(t0, "") if is_same else "")
-            tile.show_words("…" if is_active and is_same else t0_words(t0))
+            tile.show_words("…" if is_active and is_same else "")
         self.note.setText(self._words(job, len(found), is_same=is_same))
 
     def _words(self, job: Job, made: int, *, is_same: bool) -> str:

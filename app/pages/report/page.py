@@ -167,7 +167,7 @@ class ReportPage(Page):
         page = QVBoxLayout(whole)
         page.setContentsMargins(0, 0, 0, 0)
         page.addWidget(self.view_note)
-        page.addWidget(self.view, 1)
+        page.addWidget(card(self.view), 1)
         self._whole = whole
         self.parts = QStackedWidget()
         self.parts.addWidget(scroll)
