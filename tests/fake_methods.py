@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -103,7 +104,10 @@ def invert(spec: Any, inputs: Any, units: Sequence[JobUnit], ctx: JobContext) ->
                 look(unit, concept.name, step, ctx)
         path = ctx.scratch / f"{unit.id}.safetensors"
         path.write_bytes(concept.name.encode())
-        ctx.finish_unit(unit, {"embedding": path}, {"placeholder": concept.placeholder})
+        files = {"embedding": path, "previews": ctx.scratch / f"{unit.id}-previews.png"}
+        shutil.copyfile(ctx.scratch / f"preview-{unit.id}-4.png", files["previews"])
+        looks = [{"step": step, "hash": f"0000000{step}"} for step in (2, 4)]
+        ctx.finish_unit(unit, files, {"placeholder": concept.placeholder, "previews": looks})
 
 
 def look(unit: JobUnit, name: str, step: int, ctx: JobContext) -> None:

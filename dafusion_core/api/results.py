@@ -20,9 +20,10 @@ from dafusion_core.evaluation import figures, pdf, report
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.method_text import describe_method, list_settings
 from dafusion_core.evaluation.verdict import Verdict
-from dafusion_core.storage.concepts import sheet_path
+from dafusion_core.storage.concepts import concept_labels, inversion_files, sheet_path
 
 EXAMPLES_PER_CLASS = 2
+MOST_LOOKS = 12  # learned words whose previews are shown
 _STEPS = {"erase": "erasure", "invert": "inversion", "generate": "generation", "train": "training"}
 
 
@@ -120,7 +121,10 @@ def collect_report(project: Project) -> report.ReportData:
         losses=_curves(project, chain.get("train"), "loss/train"),
         accuracies=_curves(project, chain.get("train"), "accuracy/test"),
         inspection=_inspection(project, chain.get("train")),
-        sheets=tuple(_sheets(project, chain.get("erase"))),
+        sheets=(
+            *_sheets(project, chain.get("erase")),
+            *_learned_looks(project, chain.get("invert")),
+        ),
         licence=_licence(chain),
     )
 
@@ -162,6 +166,25 @@ def _sheets(project: Project, erasure: Job | None) -> Iterator[report.Sheet]:
         "; ".join(measured),
         project.file.objects.path(str(path)),
     )
+
+
+def _learned_looks(project: Project, inversion: Job | None) -> Iterator[report.Sheet]:
+    """What each learned word drew while it was learned, from noise alone."""
+    if inversion is None:
+        return
+    records = {found.concept_id: found.record for found in project.embeddings(inversion.id)}
+    names = concept_labels(project.file.db)
+    sheets = inversion_files(project.file.db, inversion.id, "previews")
+    for concept_id, (path, _) in list(sheets.items())[:MOST_LOOKS]:
+        record = records.get(concept_id, {})
+        rows = [f"step {row['step']} ({row['hash']})" for row in record.get("previews", ())]
+        yield report.Sheet(
+            f"What the word for “{names.get(concept_id, concept_id)}” draws",
+            "From noise and the learned word alone, no photo; rows from the top: "
+            + (", ".join(rows) or "not recorded")
+            + ".",
+            project.file.objects.path(path),
+        )
 
 
 def _left_over(record: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -152,9 +152,14 @@ def draw_map(inspection: Inspection) -> Any:
             )
         wrong = [p for p in mine if p.guess is not None and p.guess != p.label]
         axes.plot([p.x for p in wrong], [p.y for p in wrong], "x", color=_INK, ms=5)
-    shares = [f"{100 * share:.0f} %" for share in inspection.shares] or ["", ""]
-    axes.set_xlabel(f"first component ({shares[0]} of the variance)")
-    axes.set_ylabel(f"second component ({shares[1]})")
+    if inspection.map_method == "UMAP":
+        axes.set_xlabel("UMAP: what is near is alike; the axes mean nothing")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    else:
+        shares = [f"{100 * share:.0f} %" for share in inspection.shares] or ["", ""]
+        axes.set_xlabel(f"first component ({shares[0]} of the variance)")
+        axes.set_ylabel(f"second component ({shares[1]})")
     axes.legend(frameon=False, fontsize=8)
     return figure
 

@@ -50,8 +50,8 @@ class Inspection(Plain):
     """One training run on its test images.
 
     `cells[t][g]`: ids of the images of class t that were taken for class g; `accuracy`: mean per
-    class; `mistakes`: the most confident first; `shares`: how much of the variance of the features
-    each axis of the map shows.
+    class; `mistakes`: the most confident first; `map_method`: "PCA" or "UMAP"; `shares`: how much
+    of the variance of the features each axis of a PCA map shows.
     """
 
     arm: str
@@ -65,6 +65,7 @@ class Inspection(Plain):
     mistakes: tuple[Mistake, ...]
     points: tuple[MapPoint, ...] = ()
     shares: tuple[float, ...] = ()
+    map_method: str = "PCA"
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:
@@ -101,6 +102,7 @@ def inspect_record(record: Mapping[str, Any]) -> Inspection:
         mistakes=tuple(mistakes[:_MOST_MISTAKES]),
         points=tuple(_points(found, dict(zip(ids, guesses, strict=True)))),
         shares=tuple(found.get("shares", ())),
+        map_method=str(found.get("method", "PCA")),
     )
 
 

@@ -21,7 +21,7 @@ from dafusion_core.engine.classifiers import (
     weights_hash,
 )
 from dafusion_core.engine.devices import memory_format
-from dafusion_core.engine.embedding import flatten_map
+from dafusion_core.engine.embedding import draw_map
 from dafusion_core.engine.mixing import Batch, BatchSampler
 from dafusion_core.engine.monitor import Alarms, SpeedMeter, memory_used
 from dafusion_core.engine.picture_store import PictureStore
@@ -269,17 +269,17 @@ class Fit:
         return torch.cat(rows), truth, torch.cat(features)
 
     def _map(self, test: torch.Tensor, at: OnShare) -> dict[str, Any]:
-        """Training and test images in the plane that shows most of how their features differ."""
+        """Training and test images in a plane that shows how their features differ."""
         _, _, train = self._predict(self.inputs.train, at)
-        points, shares = flatten_map(torch.cat([train, test]))
+        found = draw_map(torch.cat([train, test]))
         images = (*self.inputs.train, *self.inputs.test)
         return {
-            "method": "PCA",
-            "shares": shares,
+            "method": found.method,
+            "shares": found.shares,
             "image_ids": [image.id for image in images],
             "labels": [image.label for image in images],
             "is_test": [0] * len(train) + [1] * len(test),
-            "points": [[round(x, 4), round(y, 4)] for x, y in points],
+            "points": [[round(x, 4), round(y, 4)] for x, y in found.points],
         }
 
     def _save(self, path: Path) -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from dafusion_core.engine.classifiers import (
     choose_normalisation,
     download_weights,
 )
-from dafusion_core.engine.embedding import flatten_map
+from dafusion_core.engine.embedding import draw_map, flatten_map
 from dafusion_core.engine.monitor import Alarms
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods import fitting, train
@@ -82,8 +85,38 @@ def test_the_map_shows_training_and_test_images(tmp_path: Path, ctx: NullContext
     train.run(make_spec(arms=(Arm("real"),), epochs=1), inputs, UNITS[:1], ctx)
     found = ctx.results["real/0"][1]["map"]
     assert found["image_ids"] == [image.id for image in (*inputs.train, *inputs.test)]
+    assert found["method"] == "PCA"
     assert found["is_test"] == [0] * len(inputs.train) + [1] * len(inputs.test)
     assert np.shape(found["points"]) == (len(found["image_ids"]), 2)
+
+
+def test_umap_draws_the_map_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the library, which is large and not part of the program."""
+    asked: list[dict[str, Any]] = []
+
+    class UMAP:
+        def __init__(self, **options: Any) -> None:
+            asked.append(options)
+
+        def fit_transform(self, values: Any) -> Any:
+            if np.ptp(values) == 0:
+                raise ValueError("nothing differs")
+            return values[:, :2] * 2
+
+    module = types.ModuleType("umap")
+    module.UMAP = UMAP  # type: ignore[attr-defined]
+    module.__spec__ = importlib.util.spec_from_loader("umap", None)
+    monkeypatch.setitem(sys.modules, "umap", module)
+    values = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
+    found = draw_map(values)
+    assert (found.method, found.shares) == ("UMAP", [])
+    assert np.allclose(found.points, 2 * values[:, :2].numpy())
+    assert asked == [{"n_components": 2, "n_neighbors": 11, "random_state": 0}]
+    assert draw_map(values[:4]).method == "PCA"  # too few for neighbourhoods
+    assert draw_map(torch.ones(12, 5)).method == "PCA"  # it failed, the map does not
+    monkeypatch.delitem(sys.modules, "umap")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert draw_map(values).points == flatten_map(values)[0]
 
 
 def test_principal_components_are_those_of_scikit_learn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,8 @@ import dafusion_core as df
 from dafusion_core.api import ChainOptions, Project
 from dafusion_core.api.experiments import plan_experiment
 from dafusion_core.api.presets import make_experiment
+from dafusion_core.api.results import collect_report
+from dafusion_core.evaluation.figures import draw_map
 from tests.e2e.projects import CLASSES, make_project, run_queue
 
 pytest.importorskip("matplotlib")
@@ -66,10 +69,22 @@ def test_the_page_has_figures_and_experiments_inside(project: Project, tmp_path:
         "Versions", "Precision, recall and F1", "Base model",
     ):  # fmt: skip
         assert title in text, title
+    for name in CLASSES:
+        assert f"What the word for “{name}” draws" in text
+    assert "rows from the top: step 2 (00000002), step 4 (00000004)." in text
     assert text.count("data:image/svg+xml;base64,") >= 2
     assert 'http-equiv="Content-Security-Policy"' in text
     outside = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', text)
     assert outside == []
+
+
+def test_the_axes_of_a_map_say_what_they_mean(project: Project) -> None:
+    inspection = collect_report(project).inspection
+    assert inspection is not None
+    assert draw_map(inspection).axes[0].get_ylabel().startswith("second component")
+    umap = draw_map(replace(inspection, map_method="UMAP", shares=()))
+    assert umap.axes[0].get_xlabel().startswith("UMAP")
+    assert umap.axes[0].get_ylabel() == ""
 
 
 def test_the_pdf_is_whole(project: Project, tmp_path: Path) -> None:
