@@ -131,7 +131,7 @@ class Splitting:
         with_unsure: bool = True,
     ) -> Split:
         """Partition the images as `plan_parts` says. The new split becomes current; the earlier
-        ones stay (`use_split`)."""
+        ones stay (`use_split`). One undoable step, until a job is queued with it."""
         self.file.require_writable()
         parts = self.plan_parts(seed, test, validation, shots, with_unsure=with_unsure)
         spec: dict[str, Any] = {"test": test, "validation": validation, "shots": shots}
@@ -212,7 +212,7 @@ class Splitting:
             )
 
     def _add_split(self, name: str, seed: int, spec: dict[str, Any], parts: Parts) -> Split:
-        split_id = splits.add_split(self.file.db, name, seed, spec, parts)
+        split_id = splits.draw_split(self.file.db, name, seed, spec, parts)
         return next(split for split in self.splits() if split.id == split_id)
 
     # By hand ------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ While a command is recorded, triggers of this connection note old and new values
 touches, whatever statements it uses. Undo plays the notes backwards, redo forwards, so that rows
 pass through the same states again and no constraint is met that was not met before.
 
-Not recorded: imports, new splits and the work of jobs. Where such a step takes away the ground of
-an undo (pictures were imported into a class that undo would remove), see `forget_structure` and
-`_withdraw`.
+Not recorded: imports and the work of jobs. Where such a step takes away the ground of an undo
+(pictures were imported into a class that undo would remove), see `forget_structure` and
+`_withdraw`. A new split is one note, however many images it divides (`note_split`); once a job was
+queued with it, undo passes over it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.storage.database import Database, utc_now
 
 __all__ = ["Record", "forget", "forget_structure", "next_redo", "next_undo", "recording"]
-__all__ += ["redo", "undo"]
+__all__ += ["note_split", "redo", "undo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ _TABLES = {
     "project": _Watched(("key",), ("value",), "splits"),
 }
 _STRUCTURE = ("label", "concept", "image_group")
+_NEW_SPLIT = "new_split"
+# What can be undone: not the making of a split that jobs were queued with.
+_CAN_BE_UNDONE = """NOT EXISTS (
+  SELECT 1 FROM change JOIN job
+  ON json_extract(job.spec_json, '$.split_id') = json_extract(change.key_json, '$[0]')
+  WHERE change.operation_id = operation.id AND change.kind = 'new_split')"""
 
 
 @dataclass
@@ -63,6 +70,20 @@ class Record:
 
     text: str = ""
     changes: ProjectChanges = field(default_factory=ProjectChanges)
+
+
+def note_split(db: Database, split_id: int) -> None:
+    """Note, inside a recording, that a split was made: the whole of it in one row."""
+    operation = db.value("SELECT operation_id FROM temp.recording")
+    parts = db.value(
+        "SELECT json_group_object(image_id, part) FROM split_image WHERE split_id = ?", [split_id]
+    )
+    db.execute(
+        "INSERT INTO change(operation_id, kind, key_json, new_json) "
+        "SELECT ?, ?, json_array(id), json_object('name', name, 'seed', seed, 'spec_json', "
+        "spec_json, 'created_at', created_at, 'parts', json(?)) FROM split WHERE id = ?",
+        [operation, _NEW_SPLIT, parts, split_id],
+    )
 
 
 def _json_of(columns: Sequence[str], row: str) -> str:
@@ -131,7 +152,7 @@ def _describe(db: Database, operation: int, text: str, after: int = 0) -> Projec
     )
     if not rows:
         return ProjectChanges()
-    views = {_TABLES[row["kind"]].view for row in rows}
+    views = {"splits" if row["kind"] == _NEW_SPLIT else _TABLES[row["kind"]].view for row in rows}
     images: dict[int, None] = {}
     made: dict[int, None] = {}
     for row in rows:
@@ -157,7 +178,10 @@ def _describe(db: Database, operation: int, text: str, after: int = 0) -> Projec
 
 def next_undo(db: Database) -> sqlite3.Row | None:
     """The operation that undo would take back (columns id, text, at)."""
-    return db.one("SELECT id, text, at FROM operation WHERE is_undone = 0 ORDER BY id DESC LIMIT 1")
+    return db.one(
+        f"SELECT id, text, at FROM operation WHERE is_undone = 0 AND {_CAN_BE_UNDONE} "
+        "ORDER BY id DESC LIMIT 1"
+    )
 
 
 def next_redo(db: Database) -> sqlite3.Row | None:
@@ -210,6 +234,10 @@ def _travel(db: Database, operation: sqlite3.Row | None, *, is_undo: bool) -> Pr
 
 def _restore(db: Database, kind: str, is_gone: bool, rows: Sequence[sqlite3.Row], at: str) -> None:
     """Bring rows of one table to their `wanted` values, or remove them."""
+    if kind == _NEW_SPLIT:
+        for row in rows:
+            _restore_split(db, json.loads(row["key_json"])[0], row["wanted"])
+        return
     watched = _TABLES[kind]
     keys = [json.loads(row["key_json"]) for row in rows]
     where = " AND ".join(f"{column} = ?" for column in watched.key)
@@ -238,6 +266,20 @@ def _restore(db: Database, kind: str, is_gone: bool, rows: Sequence[sqlite3.Row]
             key + [value[column] for column in columns]
             for key, value in zip(keys, values, strict=True)
         ],
+    )
+
+
+def _restore_split(db: Database, split_id: int, wanted: str | None) -> None:
+    """Take a split away with its parts, or bring it back as it was made."""
+    if wanted is None:
+        db.execute("DELETE FROM split WHERE id = ?", [split_id])
+        return
+    value = json.loads(wanted)
+    names = ("name", "seed", "spec_json", "created_at")
+    db.insert("split", {"id": split_id} | {name: value[name] for name in names})
+    db.execute_many(
+        "INSERT INTO split_image(split_id, image_id, part) VALUES (?, ?, ?)",
+        [(split_id, int(image_id), part) for image_id, part in value["parts"].items()],
     )
 
 

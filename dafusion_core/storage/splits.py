@@ -10,13 +10,13 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part, Split
 from dafusion_core.domain.specs import canonical_json
 from dafusion_core.storage.database import Database, utc_now
-from dafusion_core.storage.journal import recording
+from dafusion_core.storage.journal import note_split, recording
 
 
 def add_split(
     db: Database, name: str, seed: int, spec: Mapping[str, Any], parts: Mapping[int, Part]
 ) -> int:
-    """Store a partition; it becomes the current one. Returns its id."""
+    """Store a partition; it becomes the current one. Returns its id. Not undoable by itself."""
     with db.atomic():
         split_id = db.insert(
             "split",
@@ -33,6 +33,22 @@ def add_split(
         )
         # An older split may have been chosen; a new one takes its place.
         db.execute("DELETE FROM project WHERE key = 'current_split'")
+    return split_id
+
+
+def draw_split(
+    db: Database, name: str, seed: int, spec: Mapping[str, Any], parts: Mapping[int, Part]
+) -> int:
+    """As `add_split`, as an undoable step, until a job is queued with it."""
+    with db.atomic():
+        # Its parts are noted as a whole, so they come before the recording of single rows.
+        chosen = chosen_split(db)
+        split_id = add_split(db, name, seed, spec, parts)
+        if chosen is not None:
+            db.execute("INSERT INTO project(key, value) VALUES ('current_split', ?)", [str(chosen)])
+        with recording(db, f"Divide the images: {name}"):
+            note_split(db, split_id)
+            db.execute("DELETE FROM project WHERE key = 'current_split'")
     return split_id
 
 

@@ -45,6 +45,7 @@ def state(project: Project) -> dict[str, list[tuple[object, ...]]]:
         "concept": "SELECT * FROM concept",
         "group": "SELECT * FROM image_group",
         "region": "SELECT * FROM region",
+        "split": "SELECT id, name, seed, spec_json, created_at FROM split",
         "part": "SELECT * FROM split_image",
         "lock": "SELECT * FROM locked_test",
         "project": "SELECT * FROM project",
@@ -176,7 +177,7 @@ def test_what_changes_nothing_is_no_step(project: Project) -> None:
         lambda: project.set_group([first], None),
     ):
         assert not command()
-    assert project.undo_text() is None
+    assert project.undo_text() == "Divide the images: Split 1"
     assert project.redo_text() == "Mark as not sure: 1 image"
 
 

@@ -190,3 +190,34 @@ def test_a_synthetic_image_never_trains_another_class_than_it_was_made_as(
     project.undo()
     project.merge_classes(["fern"], "dock")
     assert used() == sources
+
+
+def test_a_new_split_can_be_undone_until_a_job_knows_it(project: Project) -> None:
+    first = project.make_split(seed=1)
+    project.make_split(seed=2)
+    project.use_split(first.id)
+    project.relabel([1], "fern")
+    before = project.images()
+    third = project.make_split(seed=3, validation=0.25)
+    after = project.images()
+    assert before != after
+    assert project.undo_text() == f"Divide the images: {third.name}"
+    project.undo()
+    assert project.images() == before
+    assert project.current_split() == first
+    project.redo()
+    assert project.images() == after
+    assert project.current_split() == third
+    # Its parts by hand come first, then the split itself.
+    project.set_part([image.id for image in after[:2]], "unused")
+    project.undo()
+    project.undo()
+    assert project.images() == before
+    project.redo()
+    assert project.images() == after
+    # A job that was queued with it keeps it; what was done before can still be taken back.
+    project.invert()
+    assert project.undo_text() == "Label 1 image “fern”"
+    project.undo()
+    assert third in project.splits()
+    assert project.current_split() == third

@@ -15,6 +15,7 @@ import dafusion_core as df
 from dafusion_core.api import Project
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Part
+from dafusion_core.storage import journal
 from dafusion_core.worker.binding import BINDERS
 from tests.unit.pictures import make_class_folder, noise, save
 from tests.unit.test_api_annotation import state
@@ -34,6 +35,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
         made.make_split(seed=2, validation=0.2)
         make_synthetic_files(made, tmp_path)
         made.file.db.execute("UPDATE job SET state = 'succeeded', owner = NULL")
+        journal.forget(made.file.db)
         made.file.db.execute("PRAGMA synchronous = OFF")
         yield made
 
@@ -71,6 +73,7 @@ class Walker:
             p.lock_test,
             p.unlock_test,
             lambda: p.use_split(chance.randint(1, 3)),
+            lambda: p.make_split(chance.randint(0, 9), validation=chance.choice((0.0, 0.2))),
             lambda: p.keep(few()),
             lambda: p.reject(few()),
             lambda: p.undecide(few()),
