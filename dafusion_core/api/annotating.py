@@ -258,7 +258,8 @@ class Annotating:
     def undo(self) -> ProjectChanges | None:
         """Take back the newest step (annotation, curation, splits); None if none is left.
 
-        Imports, jobs and splits that jobs were queued with are not undone. Raises UserError when one of them stands in the way.
+        Imports, jobs and splits that jobs were queued with are not undone. Raises UserError when
+        one of them stands in the way.
         """
         return journal.undo(self._writable())
 
