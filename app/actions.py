@@ -196,6 +196,7 @@ MORE_SHORTCUTS = (
     ("Images", "Ctrl+G, T", "Group, note"),
     ("Images", "Enter, E, double click", "Large, to mark regions"),
     ("Images", "O", "Regions on or off"),
+    ("Images", "F2, Ins, Del, Alt+↑ ↓", "In the list of classes: rename, new, remove, move"),
     ("Regions", "V, B, P, M, E", "Select, box, polygon, brush, eraser"),
     ("Regions", "Shift+M, K", "New mask, turn into a mask"),
     ("Regions", "[  ]", "Size of the brush"),

@@ -24,7 +24,7 @@ from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.regions import Region, RegionKind
 
 #: After Okabe and Ito: they stay apart for colour-blind eyes, and number and place tell as well.
-COLORS = ("#f0e442", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2")
+COLORS = ("#56b4e9", "#f0e442", "#cc79a7", "#e69f00", "#009e73", "#d55e00", "#0072b2")
 CASING = QColor(0, 0, 0, 190)
 FILL = 88  # of 255: how much a filled region covers the picture
 MOST_IMAGES = 2000
