@@ -8,14 +8,18 @@ import os
 import re
 import shutil
 import sys
+from datetime import date
 from pathlib import Path
 
 from PySide6.QtCore import QProcess, Qt
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from app import ui_state
 from app.widgets.parts import button, heading, label, row
 
 GIB = 2**30
+STORED = "hardware"
+NOT_LOOKED = "Graphics card and torch have not been looked at yet; the check takes some seconds."
 
 
 def torch_free_lines() -> list[tuple[str, str]]:
@@ -51,7 +55,8 @@ class HardwareCard(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("card")
-        self.lines: dict[str, str] = dict(torch_free_lines())
+        self._at_once = dict(torch_free_lines())
+        self.lines: dict[str, str] = dict(self._at_once)
         self.text = label("", select=True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.verdict = label("", "muted", wrap=True)
@@ -59,6 +64,7 @@ class HardwareCard(QFrame):
             "Check this computer", self.start, "link", "Loads torch once, in another process."
         )
         self._process: QProcess | None = None
+        self._recall()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 12, 16, 12)
         layout.setSpacing(4)
@@ -113,10 +119,24 @@ class HardwareCard(QFrame):
             if topic.startswith("Device cuda"):
                 total = re.search(r"of ([0-9.]+) GB", value)
                 gpu = max(gpu or 0.0, float(total.group(1)) if total else 0.0)
-            if finding["state"] == "problem":
+            # A card that torch cannot use is only a note to the doctor; here it decides a lot.
+            if finding["state"] == "problem" or (topic == "torch" and finding["text"]):
                 wrong.append(f"{topic}: {finding['text']}")
         self.verdict.setText("\n".join([*wrong, allows(gpu)]))
+        found = {name: self.lines[name] for name in self.lines if name not in self._at_once}
+        stored = {"lines": found, "verdict": self.verdict.text(), "day": date.today().isoformat()}
+        ui_state.store_text(STORED, json.dumps(stored))
         self._show()
+
+    def _recall(self) -> None:
+        """What the last check found: asking anew takes seconds, and machines rarely change."""
+        try:
+            stored = json.loads(ui_state.load_text(STORED))
+            self.lines |= {str(name): str(value) for name, value in stored["lines"].items()}
+            self.verdict.setText(f"{stored['verdict']}\nLooked at on {stored['day']}.")
+            self.more.setText("Check again")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.verdict.setText(NOT_LOOKED)
 
     def _show(self) -> None:
         self.text.setText("   ·   ".join(f"{name}: {value}" for name, value in self.lines.items()))

@@ -112,8 +112,11 @@ class WelcomePage(QWidget):
         exists = path.is_file()
         name = button(path.stem, lambda: self.chosen.emit(path), "link", str(path))
         name.setEnabled(exists)
-        where = label(str(path.parent) if exists else "not found", "muted")
-        forget = button("Remove", lambda: self._forget(path), "link", "The files stay.")
+        if not exists:
+            name.setToolTip("It was moved, deleted, or its drive is not connected.")
+        where = label(str(path.parent) if exists else f"not found in {path.parent}", "muted")
+        forget = button("Remove", lambda: self._forget(path), "link", "From this list only.")
+        forget.setAccessibleName(f"Remove {path.stem} from the list")
         forget.setVisible(not exists)
         layout = row(name, where, None, forget)
         line.setLayout(layout)
