@@ -66,6 +66,7 @@ class Session(QObject):
         self.jobs = JobBridge(self._make_supervisor, self)
         self.progress: dict[int, JobProgress] = {}
         self.device_name = ""
+        self.device = "cpu"
         self._kinds: dict[int, str] = {}
         self._is_closing = False
         self._stop_import = threading.Event()
@@ -220,7 +221,7 @@ class Session(QObject):
             self.progress[event.job_id] = event
             return
         if isinstance(event, WorkerReady):
-            self.device_name = event.name or event.device
+            self.device_name, self.device = event.name or event.device, event.device
         if isinstance(event, UnitFinished) and event.job_id is not None:
             self.changes.publish_soon(self._changes_of(event))
         elif event.job_id is not None:

@@ -198,6 +198,8 @@ def style_sheet(c: Colors) -> str:
     QPushButton::menu-indicator {{ image: url("{icons}/down-{name}.svg"); width: 11px;
         height: 11px; subcontrol-origin: padding; subcontrol-position: right center;
         right: 7px; }}
+    QPushButton[role="menu"][tight="true"] {{ padding: 3px 6px 3px 6px; }}
+    QPushButton[role="menu"][tight="true"]::menu-indicator {{ image: none; width: 0px; }}
     QMenu {{ background: {c.surface}; color: {c.text}; border: 1px solid {c.control};
         padding: 4px; }}
     QMenu::item {{ padding: 5px 26px 5px 26px; border-radius: 4px; }}

@@ -45,6 +45,10 @@ class WarmUp(QObject):
 
     @Slot()
     def _step(self) -> None:
-        if self._left:
+        if not self._left:
+            return
+        try:
             import_module(self._left.pop(0))
-            self._timer.start(0)
+        except Exception:
+            self._left.clear()  # opening a project meets it again, and says so
+        self._timer.start(0)

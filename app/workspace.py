@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app import ui_state
 from app.actions import Actions, Situation
+from app.notices import Notices
 from app.pages.shelf import KEYS_OF_PAGES, PageShelf, make_page
 from app.plans import DEFAULTS, main_verb, queue_missing, stopped_jobs
 from app.session import Session
@@ -31,6 +32,9 @@ from dafusion_core.domain.records import Job, JobState
 if TYPE_CHECKING:
     from app.pages.curate.page import CuratePage
     from app.pages.images.page import ImagesPage
+
+#: Below this width the jobs are as narrow as they can be.
+SMALL = 1180
 
 #: How often the pictures that are in already are shown while others are still being imported.
 IMPORT_SHOW_S = 2.0
@@ -99,6 +103,7 @@ class Workspace(QWidget):
         actions.bind("regions", self._mark_regions)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
+        self.notices = Notices(session, self, lambda kind, text: bar.say("notice", kind, text))
         self.show_step(self._last_step())
         self._greet()
 
@@ -109,6 +114,13 @@ class Workspace(QWidget):
         ui_state.store_bytes("splitter", self.splitter.saveState())
         ui_state.store_text("jobs", "on" if self.jobs.isVisibleTo(self) else "off")
         ui_state.store_text("step", f"{self.step.value}|{self.session.project.path}")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A small window leaves its room to the page."""
+        super().resizeEvent(event)
+        least = self.jobs.minimumWidth()
+        if self.width() < SMALL and self.jobs.width() > least and self.jobs.isVisibleTo(self):
+            self.splitter.setSizes([self.splitter.width() - least, least])
 
     def toggle_jobs(self) -> None:
         """Show or hide the jobs; work goes on either way."""

@@ -125,6 +125,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Go on after a decision",
         "After keeping or rejecting a picture, move to the next one.",
     ),
+    Setting(
+        "notify",
+        bool,
+        True,
+        "Window",
+        "Say when long work has ended",
+        "A notice of the system, if another window is in front.",
+    ),
 )
 
 _BY_KEY = {setting.key: setting for setting in SETTINGS}

@@ -22,6 +22,7 @@ class Sort(StrEnum):
     COPY = "copy"
     DOUBT = "doubt"
     BLUR = "blur"
+    GROUP = "group"
 
 
 class Mark(StrEnum):
@@ -30,12 +31,14 @@ class Mark(StrEnum):
     OTHER_CLASS = "other class"
     OTHER_PHOTO = "other photo"
     BLANK = "blank"
+    NEAR_COPY = "near copy"
 
 
 MARK_NAMES = {
     Mark.OTHER_CLASS: "Looks like another class",
     Mark.OTHER_PHOTO: "Closer to another photo than to its own",
     Mark.BLANK: "Hardly anything to see",
+    Mark.NEAR_COPY: "Nearly the same as another",
 }
 SORT_NAMES = {
     Sort.PHOTO: "By photo",
@@ -46,6 +49,7 @@ SORT_NAMES = {
     Sort.COPY: "Closest copies of their photo first",
     Sort.DOUBT: "Least like their class first",
     Sort.BLUR: "Most blurred first",
+    Sort.GROUP: "Near copies together",
 }
 _STATE_ORDER = {Curation.UNDECIDED: 0, Curation.KEPT: 1, Curation.REJECTED: 2, None: 3}
 
@@ -60,6 +64,7 @@ class Filterable(Protocol):
     rating: int
     marks: frozenset[Mark]
     scores: tuple[float, float, float]
+    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class CurationFilter:
             Sort.COPY: lambda cell: cell.scores[0],
             Sort.DOUBT: lambda cell: cell.scores[1],
             Sort.BLUR: lambda cell: cell.scores[2],
+            Sort.GROUP: lambda cell: (not cell.group, cell.group),
         }[self.sort]
 
     def toggled(self, kind: str, value: Any) -> Self:

@@ -8,8 +8,9 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QItemSelection, QModelIndex, QObject, Qt
 
+from app.models.cell_words import describe, kind_of
 from app.models.curation_counts import Counts, Tally
-from app.models.curation_filter import CurationFilter
+from app.models.curation_filter import CurationFilter, Mark
 from app.models.curation_layout import (
     FIRST_T0_COLUMN,
     Cell,
@@ -32,7 +33,6 @@ from app.models.roles import (
 )
 from app.models.rows import WINDOW
 from app.models.synthetic_list import SyntheticListModel
-from app.text import CURATION_NAMES, count
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, ImageRecord, UnitState
 
@@ -54,6 +54,7 @@ class CurationGridModel(QAbstractTableModel):
         self._names: dict[int, str] = {}
         self.tally = Tally()
         self.filter = CurationFilter()
+        self.groups: list[list[int]] = []
 
     # What is shown ------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ class CurationGridModel(QAbstractTableModel):
         self.tally.start(self._by_unit.values())
         self.pictures.replace(self._by_id)
         self.take_checks()
+        self.take_groups(self.groups)
         self._choose_rows()
         self.endResetModel()
 
@@ -90,6 +92,18 @@ class CurationGridModel(QAbstractTableModel):
             cell = self._by_id[synthetic_id]
             take_check(cell, check, self._names.get(cell.concept_id, ""))
         return len(found)
+
+    def take_groups(self, groups: list[list[int]]) -> None:
+        """These pictures look nearly the same; what was said before does not hold any more."""
+        for old in self._by_id.values():
+            if old.group:
+                old.group, old.marks = 0, old.marks - {Mark.NEAR_COPY}
+        self.groups = groups
+        for number, members in enumerate(groups, 1):
+            for synthetic_id in members:
+                cell = self._by_id.get(synthetic_id)
+                if cell is not None:
+                    cell.group, cell.marks = number, cell.marks | {Mark.NEAR_COPY}
 
     def set_filter(self, wanted: CurationFilter) -> None:
         """Show the rows that have something the filter wants; t0 columns are the view's part."""
@@ -334,7 +348,7 @@ class CurationGridModel(QAbstractTableModel):
             return self._photo_data(index, role)
         cell = self.cell(index)
         if role == KIND_ROLE:
-            return _kind(cell)
+            return kind_of(cell)
         if cell is None:
             return None
         if role == ID_ROLE:
@@ -348,7 +362,7 @@ class CurationGridModel(QAbstractTableModel):
         if role == RECORD_ROLE and cell.synthetic_id is not None:
             return self.pictures.by_id(cell.synthetic_id)
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self._describe(index, cell)
+            return describe(cell, self._names.get(cell.concept_id, ""))
         return None
 
     def look(self, index: Index) -> Look | None:
@@ -362,7 +376,7 @@ class CurationGridModel(QAbstractTableModel):
         if cell is None:
             return None
         path = "" if cell.synthetic_id is None else self.picture_path(cell.synthetic_id)
-        return Look(_kind(cell), path, "", cell.curation, cell.rating)
+        return Look(kind_of(cell), path, "", cell.curation, cell.rating)
 
     def _photo_data(self, index: Index, role: int) -> Any:
         if role == KIND_ROLE:
@@ -379,20 +393,3 @@ class CurationGridModel(QAbstractTableModel):
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             return f"Photo “{Path(source.original_path).name}”, {source.label}"
         return None
-
-    def _describe(self, index: Index, cell: Cell) -> str:
-        name = self._names.get(cell.concept_id, "")
-        if cell.synthetic_id is None:
-            what = "could not be made" if cell.state is UnitState.FAILED else "not made yet"
-            return f"{name}, t0 {cell.t0:g}: {what}"
-        state = CURATION_NAMES[cell.curation or Curation.UNDECIDED]
-        stars = f", {count(cell.rating, 'star')}" if cell.rating else ""
-        return f"{name}, t0 {cell.t0:g}: {state}{stars}"
-
-
-def _kind(cell: Cell | None) -> CellKind:
-    if cell is None:
-        return CellKind.NOTHING
-    if cell.synthetic_id is not None:
-        return CellKind.SYNTHETIC
-    return CellKind.FAILED if cell.state is UnitState.FAILED else CellKind.WAITING

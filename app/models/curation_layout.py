@@ -37,6 +37,7 @@ def take_check(cell: Cell, check: SyntheticCheck, class_name: str) -> None:
         marks.add(Mark.OTHER_PHOTO)
     if check.is_blank:
         marks.add(Mark.BLANK)
+    marks |= cell.marks & {Mark.NEAR_COPY}
     cell.marks = frozenset(marks) if marks else NO_MARKS
     cell.scores = (
         math.inf if own is None else own,
@@ -62,7 +63,8 @@ def without_collecting() -> Iterator[None]:
 class Cell:
     """A planned picture; `synthetic_id` and `curation` are filled in when it is there.
 
-    `row` is where it is shown, −1 while it is filtered out.
+    `row` is where it is shown, −1 while it is filtered out. `group` is the number of its group of
+    near copies, from 1; 0 for none.
     """
 
     unit_id: int
@@ -77,6 +79,7 @@ class Cell:
     column: int = 0
     marks: frozenset[Mark] = NO_MARKS
     scores: tuple[float, float, float] = NO_SCORES
+    group: int = 0
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.jobs.events import JobProgress
 
+SPEED_AFTER_S = 2.0
 COLUMNS = ("Job", "State", "Progress")
 
 
@@ -66,6 +67,12 @@ class JobTableModel(QAbstractTableModel):
         self._blocked: dict[int, list[int]] = {}
         self._progress: dict[int, JobProgress] = {}
         self._stopping: dict[int, int] = {}
+        self._began: dict[int, JobProgress] = {}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a worker is busy with one of the jobs."""
+        return any(job.state is JobState.RUNNING for job in self._jobs)
 
     def refresh(self) -> None:
         """Read all rows again; views keep their places because rows are only added."""
@@ -74,6 +81,7 @@ class JobTableModel(QAbstractTableModel):
         for job in jobs:
             if job.state is not JobState.RUNNING:
                 self._progress.pop(job.id, None)
+                self._began.pop(job.id, None)
             if job.state.is_terminal or (job.state is JobState.QUEUED and job.is_held):
                 self._stopping.pop(job.id, None)
         old = len(self._jobs)
@@ -95,6 +103,7 @@ class JobTableModel(QAbstractTableModel):
         for row, job in enumerate(self._jobs):
             if job.id == event.job_id:
                 self._progress[job.id] = event
+                self._began.setdefault(job.id, event)
                 self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
 
     def note_stopping(self, job_id: int) -> None:
@@ -119,7 +128,8 @@ class JobTableModel(QAbstractTableModel):
             else:
                 fraction = progress.done / progress.total if progress.total else fraction
                 phase = f"{progress.phase} · " if progress.phase else ""
-                detail = f"{phase}{detail} · {_time_left(progress)}"
+                speed = speed_words(self._began.get(job.id, progress), progress)
+                detail = f"{phase}{detail} · {speed}{_time_left(progress)}"
         return JobView(
             job,
             job_state_words(job, is_stopping, job.id in self._blocked),
@@ -172,6 +182,19 @@ class JobTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return (view.job.title, view.state, view.detail)[index.column()]
         return None
+
+
+def speed_words(first: JobProgress, last: JobProgress) -> str:
+    """“3.2 a second · ”, “14 a minute · ”, "" until two seconds of this attempt were seen."""
+    seconds, done = last.at - first.at, last.done - first.done
+    if seconds < SPEED_AFTER_S or done <= 0:
+        return ""
+    for word, length in (("second", 1), ("minute", 60), ("hour", 3600)):
+        number = done / seconds * length
+        if number >= 1 or word == "hour":
+            shown = f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+            return f"{shown} {'an' if word == 'hour' else 'a'} {word} · "
+    return ""
 
 
 def _time_left(progress: JobProgress) -> str:

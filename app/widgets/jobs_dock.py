@@ -9,6 +9,7 @@ from app.models.job_table import JobTableModel
 from app.session import Session
 from app.widgets.job_card import JobCard
 from app.widgets.parts import button, heading, label, row
+from app.widgets.usage_bars import UsageBars
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import JobState
 from dafusion_core.jobs.events import JobProgress, JobStarted
@@ -38,6 +39,8 @@ class JobsPanel(QFrame):
             "Start the queue", session.start_queue, "small", "Work on what is waiting."
         )
         self.start_button.hide()
+        self.usage = UsageBars(session)
+        self.usage.hide()
         self._cards = QVBoxLayout()
         self._cards.setContentsMargins(0, 0, 0, 0)
         self._cards.setSpacing(8)
@@ -53,6 +56,7 @@ class JobsPanel(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 14, 12, 10)
         layout.addLayout(row(heading("Jobs", 1.2), None, self.device))
+        layout.addWidget(self.usage)
         layout.addWidget(self.start_button)
         layout.addWidget(scroll, 1)
         self.model.dataChanged.connect(self._on_data_changed)
@@ -68,6 +72,7 @@ class JobsPanel(QFrame):
         self.empty.setVisible(self.model.rowCount() == 0)
         self.device.setText(f"On {self.session.device_name}" if self.session.device_name else "")
         self.device.setVisible(bool(self.session.device_name))
+        self.usage.setVisible(self.model.is_running)
         is_resting = not self.session.jobs.is_running and not self.session.is_read_only
         self.start_button.setVisible(is_resting and has_work(self.session.project.file.db))
 

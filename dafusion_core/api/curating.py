@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dafusion_core.api.near_copies import find_groups, keep_best
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Lineage, Part, SavedView
@@ -25,6 +26,21 @@ class Curating:
         if not 0 <= rating <= 5:
             raise UserError(f"{rating} stars cannot be given.", "Use 1 to 5, or 0 for none.")
         return synthetic.rate(self.file.db, ids, rating)
+
+    def near_copies(
+        self, ids: Sequence[int], should_stop: Callable[[], bool] = lambda: False
+    ) -> list[list[int]]:
+        """Groups of these synthetic images that look nearly the same, each within a class.
+
+        Every picture is read: a few milliseconds each. See `api.near_copies`.
+        """
+        found = synthetic.get_synthetic(self.file.db, ids)
+        return find_groups(found, lambda image: self.file.objects.path(image.path), should_stop)
+
+    def keep_best(self, groups: Sequence[Sequence[int]]) -> ProjectChanges:
+        """Keep the best of each group, reject the others. One undoable step."""
+        self.file.require_writable()
+        return keep_best(self.file.db, groups)
 
     def saved_views(self, page: str) -> list[SavedView]:
         """Named filters of a page of the window, by name."""

@@ -82,7 +82,10 @@ def grid_cells(db: Database, job_id: int) -> list[GridCell]:
         [job_id],
     )
     if to_come:
-        found += [GridCell(*row[:5], UnitState(row[5]), None, None) for row in to_come]
+        found += [
+            make((unit, source, concept, t0, variant, UnitState(state), None, None, 0))
+            for unit, source, concept, t0, variant, state in to_come
+        ]
         found.sort(key=itemgetter(2, 1, 3, 4))
     return found
 

@@ -137,10 +137,15 @@ class Window:
     """The real window, and what to time in it."""
 
     def __init__(self) -> None:
+        from PySide6.QtCore import QTimer
+
         from app.main import make_application
         from app.main_window import MainWindow
 
         self.app = make_application(["bench"])
+        # What waits for events looks at least this often.
+        self.heart = QTimer()
+        self.heart.start(100)
         self.window = MainWindow()
         self.window.resize(1280, 900)
         self.window.show()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtGui import QAction, QActionGroup, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
 
 from app.models.curation_filter import MARK_NAMES, SORT_NAMES, CurationFilter, Mark, Sort
@@ -38,10 +38,14 @@ class FilterBar(QWidget):
     Signals:
         changed(CurationFilter): something else is wanted.
         check_wanted(): measure the pictures.
+        copies_wanted(): look for near copies.
+        best_wanted(): keep the best of each group of them.
     """
 
     changed = Signal(object)
     check_wanted = Signal()
+    copies_wanted = Signal()
+    best_wanted = Signal()
 
     def __init__(self, project: Project, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,6 +54,9 @@ class FilterBar(QWidget):
         self._names: Mapping[int, str] = {}
         self._t0s: list[float] = []
         self.buttons: dict[str, QPushButton] = {}
+        self.has_groups = False
+        self._is_tight = False
+        self._full_width = 0
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -72,7 +79,24 @@ class FilterBar(QWidget):
             layout.addWidget(made)
         self.clear = button("Show all", self.reset, "link", "Take every filter away.")
         layout.addWidget(self.clear)
+        layout.addStretch(1)
         self._say()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where there is little room the words stay and the little arrows go."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        wanted = sum(made.sizeHint().width() + 6 for made in self.buttons.values())
+        is_tight = self.width() < (self._full_width if self._is_tight else wanted)
+        if is_tight is not self._is_tight:
+            self._is_tight = is_tight
+            self._full_width = max(self._full_width, wanted)
+            for made in self.buttons.values():
+                made.setProperty("tight", is_tight)
+                made.style().unpolish(made)
+                made.style().polish(made)
 
     def offer(self, names: Mapping[int, str], t0s: Iterable[float]) -> None:
         """The classes and t0 there are."""
@@ -116,6 +140,7 @@ class FilterBar(QWidget):
         self._label("sort", SORT_NAMES[wanted.sort], False)
         self._label("views", "Views", False)
         self.clear.setVisible(not wanted.is_everything)
+        self._fit()
 
     def _label(self, kind: str, text: str, is_on: bool) -> None:
         made = self.buttons[kind]
@@ -162,6 +187,17 @@ class FilterBar(QWidget):
                 measure.setToolTip("Distances to photos, what a classifier says, sharpness.")
                 measure.setEnabled(not self._project.is_read_only)
                 measure.triggered.connect(lambda _=False: self.check_wanted.emit())
+                menu.addSeparator()
+                look = menu.addAction("Find near copies")
+                look.setToolTip("Compares all pictures of a class with each other.")
+                look.triggered.connect(lambda _=False: self.copies_wanted.emit())
+                best = menu.addAction("Keep the best of each group of near copies")
+                best.setToolTip(
+                    "By stars, then decisions, then checks. The others are rejected; one undo "
+                    "takes it all back."
+                )
+                best.setEnabled(self.has_groups and not self._project.is_read_only)
+                best.triggered.connect(lambda _=False: self.best_wanted.emit())
 
     def _fill_choice(
         self,

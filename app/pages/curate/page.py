@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QStackedWidget,
@@ -19,27 +17,27 @@ from PySide6.QtWidgets import (
 
 from app import ui_state
 from app.actions import Actions
-from app.models.curation_filter import CurationFilter
+from app.models.curation_filter import CurationFilter, Mark, Sort
 from app.models.curation_grid import CurationGridModel
+from app.pages.curate.copies import CopyFinder
+from app.pages.curate.decision_bar import DecisionBar
 from app.pages.curate.filter_bar import FilterBar
 from app.pages.curate.flat import FlatGrid
 from app.pages.curate.grid import CurationGrid
 from app.pages.curate.info_panel import InfoPanel
+from app.pages.curate.keys import DECISIONS, bind_keys
 from app.pages.curate.menus import show_column_menu, show_picture_menu
 from app.pages.curate.rates import RatesView
 from app.pages.curate.stage import MODE_NAMES, Stage, StageMode
 from app.session import Session
 from app.steps import newest
 from app.text import count
+from app.widgets.elided import ElidedLabel
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, Segments, action_button, label, row
+from app.widgets.parts import EmptyState, Segments, action_button, row
+from app.widgets.region_overlay import overlay_of
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Curation, Job
-from dafusion_core.settings import Settings, get_bool
-
-DECISION_ORDER = (Curation.KEPT, Curation.REJECTED, Curation.UNDECIDED)
-VIEWS = ("grid", "list", "rates")
-DECISIONS = dict(zip(("keep", "reject", "undecide"), DECISION_ORDER, strict=True))
 
 
 class CuratePage(Page):
@@ -59,9 +57,11 @@ class CuratePage(Page):
         self.grid = CurationGrid(self.model, session.thumbnails)
         self.flat = FlatGrid(self.model, session.thumbnails)
         self.rates = RatesView(self.model)
-        self.stage = Stage(self.model, session.thumbnails)
+        self.rates.setMinimumWidth(220)  # its table scrolls
+        self.stage = Stage(self.model, session.thumbnails, overlay_of(session))
         self.info = InfoPanel(self.project)
         self.filters = FilterBar(self.project)
+        self.copies = CopyFinder(session, self.model, self)
         self.view_name = "grid"
         self._checked = 0
         self._before_stage = "grid"
@@ -82,20 +82,9 @@ class CuratePage(Page):
         self.job_box.setAccessibleName("Generation")
         self.job_box.setToolTip("Which generation to look at.")
         self.job_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.advance_box = QCheckBox("Go on after a decision")
-        self.advance_box.setToolTip("After P or X, move to the next picture.")
-        self.advance_box.setChecked(get_bool("auto_advance"))
-        self.counts = label("", "muted")
-        self.decisions = [
-            action_button(actions[key], "small", text)
-            for key, text in (
-                ("keep", "Keep  (P)"),
-                ("reject", "Reject  (X)"),
-                ("undecide", "Undecided  (U)"),
-                ("compare", "Compare  (C)"),
-                ("info", "Info  (I)"),
-            )
-        ]
+        self.counts = ElidedLabel("", "muted")
+        self.decisions = DecisionBar(actions)
+        self.advance_box = self.decisions.advance_box
         self.set_pages(
             self._arrange(),
             EmptyState(
@@ -114,26 +103,30 @@ class CuratePage(Page):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(row(self.switch, self.modes, self.job_box, None, self.counts))
-        layout.addLayout(row(self.filters, None))
+        head = row(self.switch, self.modes, self.job_box, self.counts)
+        head.setStretch(3, 1)
+        layout.addLayout(head)
+        layout.addWidget(self.filters)
         middle = QHBoxLayout()
         middle.setSpacing(10)
         middle.addWidget(self.views, 1)
         middle.addWidget(self.info)
         layout.addLayout(middle, 1)
-        layout.addLayout(row(*self.decisions, None, self.advance_box))
+        layout.addWidget(self.decisions)
         return content
 
     def _connect(self) -> None:
         self.job_box.currentIndexChanged.connect(lambda _=0: self._show_job(self.chosen_job()))
         self.filters.changed.connect(self.apply_filter)
         self.filters.check_wanted.connect(self._check)
+        self.filters.copies_wanted.connect(self.copies.look)
+        self.filters.best_wanted.connect(self.copies.keep_best)
+        self.copies.found.connect(self._show_copies)
         self.switch.chosen.connect(self.show_view)
         self.modes.chosen.connect(lambda name: self.stage.choose(StageMode(name)))
         self.stage.mode_changed.connect(lambda: self.modes.select(self.stage.mode.value))
         self.stage.closed.connect(self.close_stage)
         self.stage.moved.connect(lambda step: self.pictures.advance(step))
-        self.advance_box.toggled.connect(lambda on: Settings().set("auto_advance", on))
         self.rates.wanted.connect(self._show_part)
         self.rates.decided.connect(lambda what, ids: self.decide(DECISIONS[what], ids))
         for view in (self.grid, self.flat):
@@ -142,21 +135,7 @@ class CuratePage(Page):
             view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             view.customContextMenuRequested.connect(partial(show_picture_menu, self))
         self.grid.header.customContextMenuRequested.connect(partial(show_column_menu, self))
-        keys: dict[str, Callable[[], Any]] = {
-            **{key: partial(self.decide, curation) for key, curation in DECISIONS.items()},
-            **{f"rate_{n}": partial(self.rate, n) for n in range(6)},
-            "next_undecided": lambda: self.pictures.advance(1, only_undecided=True),
-            "previous_undecided": lambda: self.pictures.advance(-1, only_undecided=True),
-            "next_picture": lambda: self.pictures.advance(1),
-            "previous_picture": lambda: self.pictures.advance(-1),
-            **{f"view_{name}": partial(self.show_view, name) for name in VIEWS},
-            "loupe": self.toggle_loupe,
-            "compare": self.toggle_compare,
-            "info": self.toggle_info,
-        }
-        for key, act in keys.items():
-            self.addAction(self.actions_table[key])
-            self.actions_table.bind(key, act)
+        bind_keys(self)
 
     # Looking ------------------------------------------------------------------------------
 
@@ -222,6 +201,15 @@ class CuratePage(Page):
             self.model.take_checks()
             if self.filters.filter.marks:
                 self.apply_filter(self.filters.filter)
+
+    def _show_copies(self) -> None:
+        self.filters.has_groups = bool(self.model.groups)
+        if self.model.groups:
+            self.filters.set_filter(
+                CurationFilter(marks=frozenset({Mark.NEAR_COPY}), sort=Sort.GROUP)
+            )
+            self.apply_filter(self.filters.filter)
+            self.show_view("list")
 
     def chosen_job(self) -> int | None:
         """The generation that is looked at."""
@@ -375,8 +363,11 @@ class CuratePage(Page):
         if not chosen or self.session.is_read_only:
             return
         project = self.project
-        commands = (project.keep, project.reject, project.undecide)
-        command = commands[DECISION_ORDER.index(curation)]
+        command = {
+            Curation.KEPT: project.keep,
+            Curation.REJECTED: project.reject,
+            Curation.UNDECIDED: project.undecide,
+        }[curation]
         self.session.do(lambda: command(chosen))
         # A decision on a whole selection leaves the selection, to be seen and perhaps changed.
         # Where the filter lets the picture go, the neighbour comes to the focus by itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QAbstractItemView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QVBoxLayout, QWidget
 
 from app.models.curation_counts import Counts
 from app.models.curation_grid import CurationGridModel
@@ -61,8 +61,8 @@ class RatesView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
         layout.addWidget(self.table, 1)
-        layout.addLayout(row(self.chosen, None, self.show_button, *self.buttons.values()))
-        layout.itemAt(1).layout().setStretch(0, 1)  # type: ignore[union-attr]
+        layout.addWidget(self.chosen)
+        layout.addLayout(row(self.show_button, *self.buttons.values(), None))
         layout.addWidget(self.hint)
 
     def refresh(self, *, is_writable: bool) -> None:
@@ -83,6 +83,9 @@ class RatesView(QWidget):
             rows.append([name, *cells, self._photos(concept)])
         self.table.blockSignals(True)
         self.table.set_columns(columns, range(1, len(columns)))
+        # The name of a class is never cut; the table scrolls.
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.table.fill(rows)
         for number in range(self.table.rowCount()):
             item = self.table.item(number, len(columns) - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -14,6 +14,7 @@ from app.models.curation_grid import CurationGridModel
 from app.text import CURATION_NAMES, t0_words
 from app.theme import scaled_font, theme
 from app.thumbnails import FULL_SIZE, ThumbnailLoader
+from app.widgets.region_overlay import RegionOverlay
 from dafusion_core.domain.records import Curation
 
 GAP = 16
@@ -51,11 +52,16 @@ class Stage(QWidget):
     mode_changed = Signal()
 
     def __init__(
-        self, model: CurationGridModel, loader: ThumbnailLoader, parent: QWidget | None = None
+        self,
+        model: CurationGridModel,
+        loader: ThumbnailLoader,
+        overlay: RegionOverlay,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._model = model
         self._loader = loader
+        self._overlay = overlay
         self._source: int | None = None
         self.ids: list[int] = []
         self.mode = StageMode.SIDE
@@ -66,7 +72,11 @@ class Stage(QWidget):
         self._drag: QPointF | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setToolTip("Wheel: zoom · drag: move · M: another way of comparing · Esc: back")
+        self.setToolTip(
+            "Wheel: zoom · drag: move · M: another way of comparing · O: regions on "
+            "or off · Esc: back"
+        )
+        overlay.changed.connect(self.update)
         loader.ready.connect(self.update)
         theme.changed.connect(self.update)
         model.dataChanged.connect(self.update)
@@ -113,6 +123,8 @@ class Stage(QWidget):
             self.moved.emit(-1)
         elif key == Qt.Key.Key_M:
             self.next_mode()
+        elif key == Qt.Key.Key_O:
+            self._overlay.toggle()
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
             self._zoom_to(self.zoom * 1.5)
         elif key == Qt.Key.Key_Minus:
@@ -244,6 +256,9 @@ class Stage(QWidget):
         assert self._source is not None
         area = self._paint(painter, frame, self._model.source_path(self._source))
         photo = self._model.photo(self._source)
+        if photo is not None:
+            size = (photo.width, photo.height)
+            self._overlay.paint(painter, area, photo.id, size, self._part(QSizeF(*size)))
         if with_caption:
             self._caption(painter, area, f"Photo: {photo.label}" if photo else "Photo")
 
@@ -266,11 +281,14 @@ class Stage(QWidget):
             paint_outline(painter, frame, problem)
             return frame
         area = fitted(pixmap, frame)
-        whole = QRectF(pixmap.rect())
+        painter.drawPixmap(area, pixmap, self._part(QSizeF(pixmap.size())))
+        return area
+
+    def _part(self, whole: QSizeF) -> QRectF:
+        """What of a picture of this size is in view."""
         part = QRectF(0, 0, whole.width() / self.zoom, whole.height() / self.zoom)
         part.moveCenter(QPointF(self.center.x() * whole.width(), self.center.y() * whole.height()))
-        painter.drawPixmap(area, pixmap, part)
-        return area
+        return part
 
     def _caption(self, painter: QPainter, area: QRectF, text: str) -> None:
         painter.setPen(QColor(theme.colors.text))

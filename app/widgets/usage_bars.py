@@ -1,0 +1,87 @@
+"""Thin bars: how busy the processor and how full the memory is while jobs run."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QGridLayout, QProgressBar, QWidget
+
+from app.machine import GIB, Usage, read_usage
+from app.session import Session
+from app.widgets.parts import label
+
+INTERVAL_MS = 2000
+STEPS = 1000
+
+
+class UsageBars(QWidget):
+    """Looks every two seconds, only while it can be seen and the queue is worked through."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 4)
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(3)
+        self._grid.setColumnStretch(1, 1)
+        self.lines = {
+            key: self._line(number, name)
+            for number, (key, name) in enumerate(
+                (("processor", "Processor"), ("memory", "Memory"), ("gpu", "Graphics"))
+            )
+        }
+        self._timer = QTimer(self)
+        self._timer.setInterval(INTERVAL_MS)
+        self._timer.timeout.connect(self._look)
+
+    def _line(self, number: int, name: str) -> tuple[QWidget, QProgressBar, QWidget]:
+        title, words = label(name, "muted"), label("", "muted")
+        bar = QProgressBar()
+        bar.setRange(0, STEPS)
+        bar.setTextVisible(False)
+        bar.setFixedHeight(5)
+        for column, widget in enumerate((title, bar, words)):
+            self._grid.addWidget(widget, number, column)
+            widget.hide()
+        return title, bar, words
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look now, and again and again."""
+        super().showEvent(event)
+        self._timer.start()
+        self._look()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody sees it."""
+        super().hideEvent(event)
+        self._timer.stop()
+
+    @Slot()
+    def _look(self) -> None:
+        if self._session.is_closing or self._session.reads.is_busy:
+            return
+        device = self._session.device
+        self._session.reads.submit(lambda: read_usage(device), self.show_usage, lambda _error: None)
+
+    def show_usage(self, usage: Usage) -> None:
+        """Show these numbers."""
+        workers = f", {usage.workers / GIB:.1f} by jobs" if usage.workers else ""
+        memory = f"{usage.memory_used / GIB:.1f} of {usage.memory_total / GIB:.0f} GB"
+        self._show("processor", "Processor", usage.processor, f"{usage.processor:.0%}", "")
+        share = usage.memory_used / max(1, usage.memory_total)
+        self._show("memory", "Memory", share, memory, workers)
+        if usage.gpu_used is not None and usage.gpu_total:
+            gpu = f"{usage.gpu_used / GIB:.1f} of {usage.gpu_total / GIB:.0f} GB"
+            busy = f", {usage.gpu_share:.0%} busy" if usage.gpu_share is not None else ""
+            self._show("gpu", "Graphics card", usage.gpu_used / usage.gpu_total, gpu, busy)
+
+    def _show(self, key: str, name: str, share: float, words: str, more: str) -> None:
+        title, bar, text = self.lines[key]
+        bar.setValue(round(min(1.0, max(0.0, share)) * STEPS))
+        text.setText(words)  # type: ignore[attr-defined]
+        said = f"{name}: {words}{more}"
+        for widget in (title, bar, text):
+            widget.setToolTip(said)
+            widget.setAccessibleName(said)
+            widget.show()
