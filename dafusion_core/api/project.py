@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from dafusion_core.api.annotating import Annotating
+from dafusion_core.api.arrivals import Arrivals
 from dafusion_core.api.caring import Caring
 from dafusion_core.api.chain import ChainOptions, enqueue_chain
 from dafusion_core.api.curating import Curating
@@ -99,7 +100,7 @@ def _choice(kind: type[Choice], value: str | None) -> Choice | None:
         raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
 
 
-class Project(Annotating, Caring, Checking, Curating, Exchanging, Measuring, Splitting):
+class Project(Annotating, Arrivals, Caring, Checking, Curating, Exchanging, Measuring, Splitting):
     """One open project. May be used from several threads; close it, or use `with`.
 
     Reading methods return records, in order of id unless they say otherwise. Commands that

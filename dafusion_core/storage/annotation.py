@@ -130,6 +130,11 @@ def order_labels(db: Database, names: Sequence[str]) -> ProjectChanges:
     return record.changes
 
 
+def renumber_labels(db: Database) -> None:
+    """Close the gaps in the order of the classes."""
+    _renumber(db, [label.name for label in all_labels(db)])
+
+
 def _renumber(db: Database, names: Sequence[str]) -> None:
     db.execute_many(
         "UPDATE label SET ordinal = ?1 WHERE name = ?2 AND ordinal <> ?1",
