@@ -27,6 +27,7 @@ from dafusion_core.jobs.events import (
 )
 from dafusion_core.jobs.supervisor import WORKER_TARGET, JobSupervisor
 from dafusion_core.settings import get_int, get_str
+from dafusion_core.storage.arrivals import ArrivalMark
 
 POLL_MS = 2000
 WATCH_MS = 3000
@@ -70,6 +71,7 @@ class Session(QObject):
         self._kinds: dict[int, str] = {}
         self._is_closing = False
         self._stop_import = threading.Event()
+        self._arrivals: tuple[ArrivalMark, ArrivalMark] | None = None
         for runner in (self.commands, self.imports, self.reads):
             runner.changed.connect(self.changes.publish)
             runner.failed.connect(self.failed)
@@ -157,11 +159,14 @@ class Session(QObject):
         self._stop_import.clear()
 
         def command() -> ImportReport:
-            return self.project.import_folder(
+            before = self.project.arrival_mark()
+            report = self.project.import_folder(
                 folder,
                 on_progress=self.imports.report,
                 should_stop=lambda: self._stop_import.is_set() or self._is_closing,
             )
+            self._arrivals = before, self.project.arrival_mark()
+            return report
 
         def done(report: ImportReport) -> None:
             self.changes.publish(ProjectChanges(images=True, concepts=True))
@@ -172,6 +177,12 @@ class Session(QObject):
     def stop_import(self) -> None:
         """End a running import after the current picture; what is in stays."""
         self._stop_import.set()
+
+    def undo_import(self) -> None:
+        """Remove what the last import brought."""
+        marks, self._arrivals = self._arrivals, None
+        if marks is not None:
+            self.do(lambda: self.project.undo_import(*marks))
 
     def save_report(self, path: Path) -> None:
         """Write the report file in the background."""

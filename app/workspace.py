@@ -249,7 +249,8 @@ class Workspace(QWidget):
         if report.refused:
             lines.append("The list below the pictures says why.")
         kind = "warning" if report.warnings or not report.imported else "info"
-        self.bar.say("import", kind, " ".join(lines))
+        choices = [("Undo import", self.session.undo_import), ("Close", lambda: None)]
+        self.bar.say("import", kind, " ".join(lines), choices if report.imported else ())
         self.refresh()
 
     def _on_failed(self, error: Exception) -> None:

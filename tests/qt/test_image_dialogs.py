@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QInputDialog, QMenu
+from PySide6.QtWidgets import QInputDialog, QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
 from app.dialogs.split import SplitDialog
@@ -167,3 +168,27 @@ def test_a_split_by_list_and_parts_by_hand(
     page.labelling.set_part(Part.UNUSED)
     settle(qtbot, page)
     assert page.project.image(chosen).part is Part.UNUSED
+
+
+def test_an_import_is_taken_back_by_one_click(
+    qtbot: QtBot, window: MainWindow, page: ImagesPage, tmp_path: Path
+) -> None:
+    (tmp_path / "more" / "sorrel").mkdir(parents=True)
+    for number in range(3):
+        picture = Image.effect_noise((20, 20 + number), 60)
+        picture.save(tmp_path / "more" / "sorrel" / f"{number}.png")
+    page.project.set_note([1], "stays")
+    workspace = workspace_of(window)
+    workspace.import_folder(tmp_path / "more")
+    wait_imported(qtbot, window, 27)
+    qtbot.waitUntil(lambda: "imported" in workspace.bar.messages["import"].text)
+    assert "sorrel" in names(page)
+    chosen = [b for b in workspace.bar.messages["import"].findChildren(QPushButton)
+              if b.text() == "Undo import"]  # fmt: skip
+    chosen[0].click()
+    settle(qtbot, page)
+    assert page.project.image_count() == 24
+    assert names(page) == ["dandelion", "ragwort", "spurge"]
+    assert page.project.image(1).note == "stays"
+    qtbot.waitUntil(lambda: page.model.rowCount() == 24)
+    assert "import" not in workspace.bar.messages
