@@ -273,7 +273,7 @@ def wander(qtbot: QtBot, page: CuratePage, sequences: int, seed: int, most: int 
         after = [before]
         for _step in range(dice.randint(1, most)):
             some = dice.sample(ids, dice.randint(1, 12))
-            kind = dice.randrange(4)
+            kind = dice.randrange(5)
             if kind == 0:
                 page.decide(dice.choice(list(Curation)), some)
             elif kind == 1:
@@ -281,6 +281,9 @@ def wander(qtbot: QtBot, page: CuratePage, sequences: int, seed: int, most: int 
             elif kind == 2:
                 page.grid.go_to_id(some[0])
                 page.rate(dice.randint(0, 5))
+            elif kind == 3:
+                page.model.take_groups([some[:3], some[3:]] if len(some) > 3 else [some])
+                page.copies.keep_best()
             else:
                 page.grid.go_to_id(some[0])
                 page.decide(dice.choice(list(Curation)))
