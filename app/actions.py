@@ -96,6 +96,8 @@ ACTIONS = (
     ActionSpec("export", "File", "&Export pictures…", ("Ctrl+E",),
                "Copies for other programs, with a list of where each came from.",
                lambda s: s.has_project and s.has_pictures),
+    ActionSpec("care", "File", "Project ca&re…", (),
+               "Check and find files, take in another project, copy, archive, make room.", _open),
     ActionSpec("settings", "File", "Se&ttings…", ("Ctrl+,",),
                "Device, memory for thumbnails, light or dark."),
     ActionSpec("close", "File", "&Close project", ("Ctrl+W",), "Back to the welcome page.", _open),
@@ -176,7 +178,7 @@ BOUND_BY_PAGES = (
     "keep", "reject", "undecide", "next_undecided", "previous_undecided", "next_picture",
     "previous_picture", "rate_0", "rate_1", "rate_2", "rate_3", "rate_4", "rate_5", "view_grid",
     "view_list", "view_rates", "loupe", "compare", "info", "concepts", "generate", "train",
-    "health", "regions", "everything", "undo", "redo",
+    "health", "regions", "care", "everything", "undo", "redo",
 )  # fmt: skip
 
 #: Keys that are not actions, for the overlay.

@@ -101,6 +101,7 @@ class Workspace(QWidget):
         session.lost.connect(self._on_lost)
         actions.bind("everything", self.do_next)
         actions.bind("regions", self._mark_regions)
+        actions.bind("care", self._show_care)
         actions.bind("undo", lambda: session.do(session.project.undo))
         actions.bind("redo", lambda: session.do(session.project.redo))
         self.notices = Notices(session, self, lambda kind, text: bar.say("notice", kind, text))
@@ -151,6 +152,11 @@ class Workspace(QWidget):
         self.stack.setCurrentWidget(page)
         self.rail.select(step)
         page.take_focus()
+
+    def _show_care(self) -> None:
+        from app.pages.images.care import CareDialog
+
+        CareDialog(self.session, self).open()
 
     def _mark_regions(self) -> None:
         self.show_step(Step.IMAGES)
