@@ -21,7 +21,7 @@ from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import ErasureSpec, canonical_json, derive_seed
 from dafusion_core.engine import differences, erasure, images, objective, sampling, tokens
 from dafusion_core.engine.devices import guard, resolve_device
-from dafusion_core.engine.learning_state import moments_of, set_moments
+from dafusion_core.engine.learning_state import SaveClock, moments_of, set_moments
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
@@ -34,7 +34,6 @@ _CHECK_PREDICTIONS = 8
 _CHECK_PROMPTS = 6  # of each role
 _EVERY = 10
 _MUCH_LEFT = 0.7
-_SAVE_EVERY_S = 60.0
 _QUICKLY_SAVED = 50_000_000  # parameters whose state is written within a stop's two seconds
 
 
@@ -223,7 +222,7 @@ def _esd(
     first = _continue(path, identity, chosen, optimiser, losses)
     if first:
         ctx.log(f"Going on after step {first}.")
-    saved_at = time.monotonic()
+    clock = SaveClock()
     pending: list[torch.Tensor] = []
     for step in range(first, spec.iterations):
         try:
@@ -249,13 +248,14 @@ def _esd(
                 )
             losses.extend(values.tolist())
             ctx.metric("loss/erase", step + 1, float(values.mean()), unit)
-            if time.monotonic() - saved_at > _SAVE_EVERY_S:
-                _leave(path, identity, chosen, optimiser, losses, step + 1)
-                saved_at = time.monotonic()
+            if step + 1 < spec.iterations and clock.is_due():
+                with clock.saving():
+                    _leave(path, identity, chosen, optimiser, losses, step + 1)
     student.requires_grad_(False)
     some = max(1, min(50, len(losses) // 4))
     changed = {name: value.detach().clone() for name, value in chosen.items()}
     numbers = {
+        "begun_at_step": first,
         "loss_first": sum(losses[:some]) / some,
         "loss_last": sum(losses[-some:]) / some,
     }

@@ -37,6 +37,7 @@ from dafusion_core.engine.learning import (
 )
 from dafusion_core.engine.learning_state import (
     LearningState,
+    SaveClock,
     moments_of,
     set_moments,
     write_state,
@@ -53,7 +54,6 @@ _EVERY = 10  # steps between two points of the loss curve
 _PREVIEW_EVERY = 100  # steps, or a quarter of all of them where that is longer
 _PREVIEW_STEPS = 15
 _ENCODED = 16  # pictures read before they are encoded together
-_SAVE_EVERY_S = 5.0  # how much work a killed process may lose
 
 
 def run(
@@ -193,7 +193,12 @@ def _learn_group(
         if len(pending) == _EVERY or step + 1 == spec.steps:
             _note_losses(learners, pending, step + 1, ctx)
             loop.save_now_and_then(step + 1)
-        if step + 1 < spec.steps and (step + 1) % every == 0:
+        if step + 1 == spec.steps:
+            break
+        if ctx.take_wish("save"):
+            loop.save(step + 1, pending)
+            pending.clear()
+        if ctx.take_wish("sample") or (step + 1) % every == 0:
             _look(loop, step + 1)
 
     seconds = (time.monotonic() - began) / len(learners)
@@ -224,7 +229,7 @@ class _Loop:
         self.spec, self.learners, self.model, self.ctx = spec, learners, model, ctx
         self.rows, self.moved = rows, moved
         self.optimiser, self.adaptation = optimiser, adaptation
-        self._saved_at = time.monotonic()
+        self._clock = SaveClock()
 
     def begin(self) -> int:
         """Put everything where the learners go on from; return the first step to do."""
@@ -286,13 +291,13 @@ class _Loop:
         """Leave everything for the next attempt."""
         if pending:
             _note_losses(self.learners, pending, step, self.ctx)
-        for learner, state in zip(self.learners, self.states(step), strict=True):
-            write_state(kept_path(self.ctx, learner.unit), state)
-        self._saved_at = time.monotonic()
+        with self._clock.saving():
+            for learner, state in zip(self.learners, self.states(step), strict=True):
+                write_state(kept_path(self.ctx, learner.unit), state)
 
     def save_now_and_then(self, step: int) -> None:
         """Save if some seconds have gone by since the last time."""
-        if time.monotonic() - self._saved_at >= _SAVE_EVERY_S and step < self.spec.steps:
+        if step < self.spec.steps and self._clock.is_due():
             self.save(step, [])
 
 

@@ -72,16 +72,19 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         job = project.generate(t0_set=(0.25, 0.5, 1.0), variants=1, steps=8, batch_size=4)
         assert job.total == 60
 
-    def start(path: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dafusion_core", "worker", "--project", str(path)],
-            cwd=ROOT,
-            start_new_session=True,
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+    return play_undisturbed(project.path, tmp_path_factory.mktemp("undisturbed"), start_worker)
 
-    return play_undisturbed(project.path, tmp_path_factory.mktemp("undisturbed"), start)
+
+def start_worker(path: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """`dafusion worker` on a project."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dafusion_core", "worker", "--project", str(path)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def copy_project(path: Path, folder: Path) -> Path:
