@@ -114,11 +114,16 @@ class RegionOverlay(QObject):
         """Off if it is on, on if it is off."""
         self.show_regions(not self.is_on)
 
-    def regions(self, image_id: int) -> list[Region]:
-        """The regions of an image, oldest first."""
+    @property
+    def has_any(self) -> bool:
+        """Whether any image of the project has a region; asked once, not for each picture."""
         if self._has_any is None:
             self._has_any = bool(self._project.count_regions())
-        if not self._has_any:
+        return self._has_any
+
+    def regions(self, image_id: int) -> list[Region]:
+        """The regions of an image, oldest first."""
+        if not self.has_any:
             return []
         found = self._regions.get(image_id)
         if found is None:

@@ -63,7 +63,8 @@ class RegionThumbnails(ThumbnailDelegate):
     ) -> None:
         """The picture, then its regions where it is shown."""
         super().paint(painter, option, index)
-        record = index.data(RECORD_ROLE) if self._overlay.is_on else None
+        is_wanted = self._overlay.is_on and self._overlay.has_any
+        record = index.data(RECORD_ROLE) if is_wanted else None
         if not isinstance(record, ImageRecord) or not self._overlay.regions(record.id):
             return
         device = painter.device()
