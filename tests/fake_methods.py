@@ -100,7 +100,9 @@ def invert(spec: Any, inputs: Any, units: Sequence[JobUnit], ctx: JobContext) ->
             time.sleep(delay_s())
             ctx.progress(number + step / 5, len(units), f"learning {concept.name}")
             ctx.metric(f"loss/{concept.name}", step, 1 / (1 + step), unit)
-            if step in (2, 4):
+            if ctx.take_wish("save"):
+                ctx.log(f"saved at step {step}")
+            if step in (2, 4) or ctx.take_wish("sample"):
                 look(unit, concept.name, step, ctx)
         path = ctx.scratch / f"{unit.id}.safetensors"
         path.write_bytes(concept.name.encode())

@@ -84,6 +84,10 @@ class JobBridge(QObject):
         """Free the device and hold the job; False as for `cancel`."""
         return self._ask(lambda supervisor: supervisor.pause(job_id))
 
+    def wish(self, job_id: int, what: str) -> None:
+        """Ask a running job to "save" or to "sample" at its next step."""
+        self._ask(lambda supervisor: supervisor.wish(job_id, what))
+
     def _ask(self, request: Callable[[JobSupervisor], None]) -> bool:
         thread = self._thread
         if thread is None:

@@ -15,6 +15,8 @@ from dafusion_core.domain.records import Job, JobState
 from dafusion_core.jobs.events import JobProgress
 
 SPEED_AFTER_S = 2.0
+WISHING_KINDS = ("invert",)
+WISH_SHOWN_S = 4.0
 COLUMNS = ("Job", "State", "Progress")
 
 
@@ -46,6 +48,12 @@ class JobView:
         return is_active and not self.job.is_held and not self.is_stopping
 
     @property
+    def can_wish(self) -> bool:
+        """Whether it could save or sample now: what learns step by step can."""
+        is_running = self.job.state is JobState.RUNNING and not self.is_stopping
+        return is_running and self.job.kind in WISHING_KINDS
+
+    @property
     def can_resume(self) -> bool:
         """Whether it could go on."""
         is_held = self.job.state is JobState.QUEUED and self.job.is_held
@@ -68,6 +76,7 @@ class JobTableModel(QAbstractTableModel):
         self._progress: dict[int, JobProgress] = {}
         self._stopping: dict[int, int] = {}
         self._began: dict[int, JobProgress] = {}
+        self._wished: dict[int, tuple[str, float]] = {}
 
     @property
     def is_running(self) -> bool:
@@ -106,6 +115,13 @@ class JobTableModel(QAbstractTableModel):
                 self._began.setdefault(job.id, event)
                 self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
 
+    def note_wish(self, job_id: int, words: str) -> None:
+        """The user asked for something: say for a moment that it was heard."""
+        self._wished[job_id] = (words, time.monotonic())
+        for row, job in enumerate(self._jobs):
+            if job.id == job_id:
+                self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
+
     def note_stopping(self, job_id: int) -> None:
         """The user asked for it to stop: say so before the worker has noticed."""
         for row, job in enumerate(self._jobs):
@@ -130,6 +146,9 @@ class JobTableModel(QAbstractTableModel):
                 phase = f"{progress.phase} · " if progress.phase else ""
                 speed = speed_words(self._began.get(job.id, progress), progress)
                 detail = f"{phase}{detail} · {speed}{_time_left(progress)}"
+            words, at = self._wished.get(job.id, ("", 0.0))
+            if words and time.monotonic() - at < WISH_SHOWN_S:
+                detail += f" · {words}"
         return JobView(
             job,
             job_state_words(job, is_stopping, job.id in self._blocked),

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QProgressBar, QSizePolicy, QVBoxLayout, QW
 from app.models.job_table import JobView
 from app.steps import StepState
 from app.theme import scaled_font
-from app.widgets.parts import button, label, row
+from app.widgets.parts import button, column, label, row
 from app.widgets.state_dot import StateDot
 from dafusion_core.domain.records import JobState
 
@@ -29,7 +29,8 @@ class JobCard(QFrame):
     """Follows the job's row: every button is there because of its state, never of a click.
 
     Signals:
-        asked(str, int): "cancel", "pause", "resume", "retry" or "first", and the job's id.
+        asked(str, int): "cancel", "pause", "sample", "save", "resume", "retry" or "first", and
+            the job's id.
     """
 
     asked = Signal(str, int)
@@ -54,6 +55,8 @@ class JobCard(QFrame):
                 ("resume", "Resume", "Go on with what is not done yet."),
                 ("retry", "Retry", "Run again what is not done; finished pieces are kept."),
                 ("first", "Do first", "Take this job before the others that wait."),
+                ("sample", "Sample now", "Show how far it is: pictures from what it knows now."),
+                ("save", "Save now", "Keep where it stands. It also saves by itself."),
                 ("pause", "Pause", "Free the device; finished pieces are kept."),
                 ("cancel", "Cancel", "End this job; finished pieces are kept."),
             )
@@ -62,7 +65,11 @@ class JobCard(QFrame):
         head.setStretch(1, 1)
         head.setAlignment(self.dot, Qt.AlignmentFlag.AlignTop)
         self._button_row = QWidget()
-        self._button_row.setLayout(row(*self.buttons.values(), None, spacing=6))
+        wishes = [self.buttons[name] for name in ("sample", "save")]
+        others = [made for made in self.buttons.values() if made not in wishes]
+        self._button_row.setLayout(
+            column(row(*wishes, None, spacing=6), row(*others, None, spacing=6), spacing=6)
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 10, 8)
         layout.setSpacing(5)
@@ -97,6 +104,8 @@ class JobCard(QFrame):
             "resume": view.can_resume,
             "retry": view.can_retry,
             "first": job.state is JobState.QUEUED and not job.is_held and view.can_be_first,
+            "sample": view.can_wish,
+            "save": view.can_wish,
             "pause": view.can_pause and job.state is JobState.RUNNING,
             "cancel": view.can_cancel,
         }

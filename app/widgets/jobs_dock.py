@@ -16,6 +16,7 @@ from dafusion_core.jobs.events import JobProgress, JobStarted
 from dafusion_core.jobs.queue import has_work
 
 SHOWN = 30
+WISHED = {"save": "saving at the next step", "sample": "a sample comes after the next step"}
 
 
 class JobsPanel(QFrame):
@@ -127,6 +128,9 @@ class JobsPanel(QFrame):
             self.model.note_stopping(job_id)  # the answer to a click must not wait for a worker
         if what == "cancel":
             self.session.cancel(job_id)
+        elif what in ("save", "sample"):
+            self.session.jobs.wish(job_id, what)
+            self.model.note_wish(job_id, WISHED[what])
         elif what == "first":
             self._put_first(job_id)
         elif what == "pause":

@@ -32,6 +32,9 @@ class JobContext(Protocol):
     def check_cancelled(self) -> None:
         """Raise Cancelled or Stopped if the job should end now. Call at every step."""
 
+    def take_wish(self, what: str) -> bool:
+        """Whether the user has asked for "save" or "sample" since the last time. See `Wish`."""
+
     def progress(self, done: float, total: float, phase: str = "") -> None:
         """Report progress in units of the whole job; also a cancel point."""
 
@@ -76,6 +79,10 @@ class NullContext:
 
     def check_cancelled(self) -> None:
         """Never cancels."""
+
+    def take_wish(self, what: str) -> bool:
+        """Nobody asks."""
+        return False
 
     def progress(self, done: float, total: float, phase: str = "") -> None:
         """Ignored."""

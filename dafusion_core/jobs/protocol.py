@@ -38,11 +38,20 @@ class StopJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """The user wants something of this job while it runs: "save" what the next attempt could go
+    on from, or "sample": show how it is doing. Methods that cannot do it pass it over."""
+
+    job_id: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """Stop what is running at the next step and leave."""
 
 
-Message = Poke | CancelJob | StopJob | Shutdown
+Message = Poke | CancelJob | StopJob | Wish | Shutdown
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from dafusion_core.jobs.protocol import (
     Poke,
     Shutdown,
     StopJob,
+    Wish,
     WorkerSettings,
 )
 from dafusion_core.storage.project import ProjectFile
@@ -143,6 +144,10 @@ class JobSupervisor:
         """Free the device at the next step; the job waits until it is resumed."""
         queue.hold(self.project.db, job_id, True)
         self._request(StopJob(job_id))
+
+    def wish(self, job_id: int, what: str) -> None:
+        """Ask a running job to "save" or to "sample" at its next step."""
+        self._request(Wish(job_id, what))
 
     def resume(self, job_id: int) -> None:
         """Let a paused, interrupted, cancelled or failed job go on with what is not done."""

@@ -56,6 +56,7 @@ class StopFlags:
         self.stopped_job: int | None = None
         self.is_leaving = threading.Event()
         self.is_lease_lost = False
+        self.wishes: set[tuple[int, str]] = set()
 
     def check(self, job_id: int) -> None:
         """Raise Cancelled or Stopped if this job should end."""
@@ -102,6 +103,13 @@ class WorkerContext:
     def check_cancelled(self) -> None:
         """Raise Cancelled or Stopped if the job should end now."""
         self._flags.check(self._job.id)
+
+    def take_wish(self, what: str) -> bool:
+        """Whether the user has asked for this since the last time."""
+        wish = (self._job.id, what)
+        is_wanted = wish in self._flags.wishes
+        self._flags.wishes.discard(wish)
+        return is_wanted
 
     def progress(self, done: float, total: float, phase: str = "") -> None:
         """Send progress at most ten times a second, always the last; also a cancel point."""

@@ -32,7 +32,7 @@ from dafusion_core.jobs.events import (
     JobStarted,
     WorkerReady,
 )
-from dafusion_core.jobs.protocol import CancelJob, Goodbye, Shutdown, StopJob, WorkerSettings
+from dafusion_core.jobs.protocol import CancelJob, Goodbye, Shutdown, StopJob, Wish, WorkerSettings
 from dafusion_core.methods import registry
 from dafusion_core.storage.jobs import get_units
 from dafusion_core.storage.project import ProjectFile, attach_project
@@ -69,6 +69,8 @@ class Worker:
                 self.flags.cancelled_job = message.job_id
             elif isinstance(message, StopJob):
                 self.flags.stopped_job = message.job_id
+            elif isinstance(message, Wish):
+                self.flags.wishes.add((message.job_id, message.what))
             elif isinstance(message, Shutdown):
                 self.flags.is_leaving.set()
             self.poked.set()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QSystemTrayIcon
 from pytestqt.qtbot import QtBot
 
@@ -13,7 +14,16 @@ from app import notices
 from app.machine import Usage, parse_gpu, read_usage
 from app.main_window import MainWindow
 from app.models.job_table import speed_words
-from dafusion_core.jobs.events import JobFailed, JobFinished, JobProgress, JobStarted
+from app.widgets.job_card import JobCard
+from dafusion_core.domain.records import JobState
+from dafusion_core.jobs.events import (
+    JobFailed,
+    JobFinished,
+    JobLog,
+    JobProgress,
+    JobStarted,
+    PreviewReady,
+)
 from dafusion_core.settings import Settings
 from tests.qt.conftest import wait_imported, wait_until_done, workspace_of
 
@@ -113,3 +123,42 @@ def test_short_work_is_not_worth_a_notice(
 def test_notices_can_be_switched_off(finish: Callable[..., str]) -> None:
     Settings().set("notify", False)
     assert finish(JobFinished(job_id=1)) == ""
+
+
+def test_a_running_job_samples_and_saves_when_asked(
+    qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.3")
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    workspace = workspace_of(window)
+    said: list[str] = []
+
+    def hear(event: object) -> None:
+        if isinstance(event, PreviewReady | JobLog):
+            said.append(event.text)
+
+    workspace.session.jobs.happened.connect(hear)
+    window.actions_table["concepts"].trigger()
+
+    def running() -> JobCard | None:
+        jobs = [j for j in workspace.session.project.jobs() if j.state is JobState.RUNNING]
+        return workspace.jobs.cards.get(jobs[0].id) if jobs and jobs[0].kind == "invert" else None
+
+    qtbot.waitUntil(lambda: running() is not None, timeout=15_000)
+    card = running()
+    assert card is not None
+    qtbot.waitUntil(card.buttons["save"].isVisible)
+    qtbot.mouseClick(card.buttons["save"], Qt.MouseButton.LeftButton)
+    assert "saving at the next step" in card.detail.text()
+    qtbot.waitUntil(lambda: any(text.startswith("saved at step") for text in said))
+    usual = {"step 2 of 5", "step 4 of 5"}
+    for _ in range(20):  # until one is taken at a step that is not shown anyway
+        if card.buttons["sample"].isVisible():
+            qtbot.mouseClick(card.buttons["sample"], Qt.MouseButton.LeftButton)
+        qtbot.wait(200)
+        extra = [x for x in said if " of 5" in x and x.rpartition(": ")[2] not in usual]
+        if extra:
+            break
+    assert extra
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0")
