@@ -88,14 +88,14 @@ def generation(project: Project, pictures: int, steps: int, is_bundled: bool = T
 
 
 def concepts(
-    project: Project, classes: int, steps: int, is_bundled: bool = True, erase: bool = True
+    project: Project, classes: int, steps: int, is_bundled: bool = True, erasures: int = 1
 ) -> Cost:
-    """Erasing and learning that many classes."""
+    """Learning that many classes, and as many erasures before."""
     seconds, measured = _scaled(project, "invert", classes, steps, "steps", is_bundled)
-    if erase and seconds is not None:
+    if erasures and seconds is not None:
         found = seconds_per(project, "erase")
-        seconds += found[0] if found else LAPTOP["erase"]
-    return Cost(seconds, classes * 5_000 + (700_000 if erase else 0), measured)
+        seconds += erasures * (found[0] if found else LAPTOP["erase"])
+    return Cost(seconds, classes * 5_000 + erasures * 700_000, measured)
 
 
 def training(project: Project, runs: int, epochs: int) -> Cost:

@@ -78,6 +78,7 @@ def style(c: Colors) -> str:
     p.bad {{ color: {c.rejected}; }}
     th {{ color: {c.muted}; font-weight: normal; text-align: left; padding: 2px 12px 2px 0; }}
     td {{ color: {c.text}; padding: 2px 12px 2px 0; }}
+    .pictures th, .pictures td {{ white-space: nowrap; }}
     """
 
 

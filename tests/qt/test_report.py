@@ -55,6 +55,7 @@ def test_drawings_and_pictures_are_shown(qtbot: QtBot) -> None:
     text = view.toPlainText()
     for words in ("Weeds & co", "Did it help?", "Settings of job 1", "steps 100"):
         assert words in text
+    assert theme.colors.muted in view.toHtml()  # the window's colours
     assert "--ink" not in text  # the page's own style sheet is no text
     kind = QTextDocument.ResourceType.ImageResource
     drawn = view.document().resource(kind, QUrl("report:0"))

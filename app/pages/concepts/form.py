@@ -42,6 +42,7 @@ class ConceptsForm(QWidget):
         super().__init__()
         self.recipe = QComboBox()
         self.recipe.setAccessibleName("Recipe")
+        self.recipe.setMinimumWidth(110)  # in a narrow window it gives way
         for key, (text, _choices) in RECIPES.items():
             self.recipe.addItem(text, key)
         self.erase = QCheckBox("Erase the class names first")

@@ -66,6 +66,7 @@ class ConceptsPage(Page):
             ["Class", "Token", "Training images", "Name erased", "Learned", "Loss", "Moved"],
             (2, 5, 6),
         )
+        self.table.horizontalHeader().setMinimumSectionSize(64)
         self.curves = CurvePanel("Loss while learning", "The loss of each class appears here.")
         self.curves.setMinimumHeight(170)
         self.retry = button(
@@ -130,6 +131,8 @@ class ConceptsPage(Page):
     @Slot(object)
     def _on_event(self, event: object) -> None:
         """A look at the classes: the file may be written over later, so it is read at once."""
+        if self.project.file.is_closed:  # it was on its way when the window was closed
+            return
         if isinstance(event, PreviewReady) and event.job_id is not None:
             found = read_looks(event.text, QImage(event.path)) if ": step " in event.text else {}
             if not found:
@@ -137,7 +140,8 @@ class ConceptsPage(Page):
             self._begin_looks(event.job_id)
             for name, look in found.items():
                 self.looks.add(name, look)
-            self._show_looks()
+            if self.isVisible():
+                self._show_looks()
 
     def _begin_looks(self, job_id: int) -> None:
         if job_id != self._looked_at:
@@ -155,12 +159,15 @@ class ConceptsPage(Page):
 
     def _say_cost(self) -> None:
         choices = self.form.choices()
+        classes = max(1, len(self.project.concepts()))
+        erasures = (classes if choices.per_concept else 1) if choices.erase else 0
+        is_bundled = choices.model.kind == "bundled"
         cost = costs.concepts(
             self.project,
-            max(1, len(self.project.concepts())),
+            classes - len(choices.imported),
             choices.steps,
-            choices.model.kind == "bundled",
-            choices.erase,
+            is_bundled,
+            erasures,
         )
         if choices.erase and choices.method == "esd":
             self.form.cost.setText(f"{cost.sentence} ESD takes as long again, or longer.")

@@ -187,7 +187,7 @@ class GeneratePage(Page):
         photos = self.project.images(part=Part.TRAIN) if self.project.current_split() else []
         marked = {region.image_id for region in self.project.regions()}
         shown = photos or self.project.images()
-        return shown, sum(photo.id in marked for photo in photos)
+        return shown, sum(photo.id in marked for photo in shown)
 
     def _take_photos(self, found: tuple[list[ImageRecord], int]) -> None:
         photos, marked = found

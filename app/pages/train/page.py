@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QScrollArea,
+    QSizePolicy,
     QSpinBox,
     QStackedWidget,
     QVBoxLayout,
@@ -140,6 +141,7 @@ class TrainPage(Page):
         self._live.timeout.connect(self._refresh_curves)
         self.note = label("", "muted", wrap=True)
         self.note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.cost = label("", "muted", wrap=True)
         content = QWidget()
         layout = QVBoxLayout(content)

@@ -60,7 +60,9 @@ class RunsView(QWidget):
         self.earlier = QCheckBox("Earlier trainings too")
         self.earlier.setToolTip("To compare runs across trainings.")
         self.earlier.toggled.connect(lambda _on: self._show())
-        self.hint = label("Choose two runs or more to see what differs between them.", "muted")
+        self.hint = label(
+            "Choose two runs or more to see what differs between them.", "muted", wrap=True
+        )
         self.clear = button("Choose none", lambda: self.table.clearSelection(), "small")
         self.table = PlainTable(
             ["Way of training", "Differs in", "Seed", "Test accuracy", "Best epoch"], (2, 3, 4)
@@ -71,7 +73,9 @@ class RunsView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(row(self.earlier, 8, self.hint, None, self.clear))
+        head = row(self.earlier, self.hint, self.clear)
+        head.setStretch(1, 1)
+        layout.addLayout(head)
         layout.addWidget(self.table, 3)
         layout.addWidget(self.differences, 2)
         self._show_differences()
