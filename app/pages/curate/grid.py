@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
 from app.models.curation_grid import CurationGridModel
@@ -112,6 +112,14 @@ class CurationGrid(PictureGrid):
         found = self.grid_model.neighbour(self.currentIndex(), step, only_undecided)
         self.go_to(found)
         return found.isValid()
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Qt would put the focus on the first photo, where keys have nothing to decide on."""
+        had_current = self.currentIndex().isValid()
+        super().focusInEvent(event)
+        if not had_current:
+            self.selectionModel().clearCurrentIndex()
+            self.focus_first()
 
     def focus_first(self) -> None:
         """Focus the first picture if nothing is focused, so that keys work at once."""
