@@ -17,6 +17,9 @@ from dafusion_core.methods.fitting import Fit, OnShare
 __all__ = ["FeatureCache", "ProbeFit"]
 
 
+_AT_ONCE = 32  # pictures
+
+
 class FeatureCache:
     """Features of pictures, kept for all fits of a job that have the same frozen network."""
 
@@ -39,6 +42,14 @@ class ProbeFit(Fit):
         self._rows: dict[Path, int] = {}
         self._table = torch.zeros(0)
 
+    def _make_optimiser(self) -> tuple[torch.optim.Optimizer, Any]:
+        """The paper's, as one operation: a step on a few features is mostly calls."""
+        self.network.requires_grad_(False)
+        self.head.requires_grad_(True)
+        is_fused = self.device.type in ("cpu", "cuda")
+        rate = self.spec.learning_rate
+        return torch.optim.Adam(self.head.parameters(), lr=rate, fused=is_fused), None
+
     def _network_key(self) -> tuple[Any, ...]:
         """What the frozen part depends on: without weights, on the seed as well."""
         spec: TrainingSpec = self.spec
@@ -54,13 +65,7 @@ class ProbeFit(Fit):
             pictures = self.store.get(path).to(self.device)[None].repeat(views, 1, 1, 1)
             generator = seeded(derive_seed("view", path.name))
             values = normalise(augment(pictures, kind, generator), self.how)
-            kept: list[torch.Tensor] = []
-            hook = self.head.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
-            try:
-                self._forward(values)
-            finally:
-                hook.remove()
-            found = self.cache.values[key] = kept[0].detach()
+            found = self.cache.values[key] = self._before_head(values)
         return found
 
     def _train_epoch(self, epoch: int, unit: Any, at: OnShare) -> tuple[float, float]:
@@ -90,15 +95,39 @@ class ProbeFit(Fit):
         features = self._table[rows.to(self.device), views.to(self.device)]
         return self.head(features), batch.labels.to(self.device)
 
+    def _plain_features(self, images: Sequence[ImageInput], at: OnShare) -> torch.Tensor:
+        """[n, d] without augmentation, in batches that depend on the list alone.
+
+        What a picture is computed with may change its last digits; a list is the same for all
+        fits and after a stop, so that they agree.
+        """
+        paths = tuple(self.ctx.resolve(image.path) for image in images)
+        key = (*self._network_key(), paths)
+        found = self.cache.values.get(key)
+        if found is None:
+            self.network.eval()
+            parts = []
+            for start in range(0, len(paths), _AT_ONCE):
+                at(1.0)
+                pictures = self.store.stack(paths[start : start + _AT_ONCE]).to(self.device)
+                parts.append(self._before_head(normalise(pictures, self.how)))
+            found = self.cache.values[key] = torch.cat(parts)
+        return found
+
+    def _before_head(self, values: torch.Tensor) -> torch.Tensor:
+        """What the head is given for normalised pictures."""
+        kept: list[torch.Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+        try:
+            self._forward(values)
+        finally:
+            hook.remove()
+        return kept[0].detach()
+
     @torch.no_grad()
     def _predict(
         self, images: Sequence[ImageInput], at: OnShare
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        self.network.eval()
-        rows = []
-        for image in images:
-            at(1.0)
-            rows.append(self._features(self.ctx.resolve(image.path), "none", 1)[0])
-        features = torch.stack(rows)
+        features = self._plain_features(images, at)
         probabilities = self.head(features).softmax(dim=1).cpu()
         return probabilities, torch.tensor([i.label for i in images]), features.cpu()

@@ -134,4 +134,4 @@ def test_training_speed(tmp_path: Path) -> None:
     }
     print(json.dumps(figures))
     assert figures["finetune_share_of_a_bare_step"] > 0.6
-    assert figures["probe_times_reference"] > 10
+    assert figures["probe_times_reference"] >= 50
