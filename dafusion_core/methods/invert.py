@@ -51,7 +51,7 @@ from dafusion_core.methods.learning_tasks import Task, first_words, kept_path, m
 __all__ = ["Draw", "Learner", "concept_loss", "draw_step", "run"]
 
 _EVERY = 10  # steps between two points of the loss curve
-_PREVIEW_EVERY = 100  # steps, or a quarter of all of them where that is longer
+_PREVIEW_EVERY = 25  # steps, or a quarter of all of them where that is longer
 _PREVIEW_STEPS = 15
 _ENCODED = 16  # pictures read before they are encoded together
 
