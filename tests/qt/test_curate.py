@@ -321,7 +321,7 @@ def test_undo_takes_back_a_thousand_sequences(qtbot: QtBot, page: CuratePage) ->
 
 FAST_CURATION = """
 import faulthandler, os, sys
-faulthandler.dump_traceback_later(40, exit=True)  # whatever happens, the test does not wait on
+faulthandler.dump_traceback_later(100, exit=True)  # whatever happens, the test does not wait on
 from PySide6.QtCore import QTimer, Qt
 from PySide6.QtTest import QTest
 from app.main import make_application
@@ -367,7 +367,7 @@ def test_what_was_painted_is_there_after_a_kill(project: Project) -> None:
     )
     painted: list[int] = []
     assert process.stdout is not None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while len(painted) < 20 and time.monotonic() < deadline:
         line = process.stdout.readline()
         assert line, "the window ended by itself"
