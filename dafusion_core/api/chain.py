@@ -97,8 +97,8 @@ def complete_classifier(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # In the bundled model's small text encoder most of a concept is in the end mark's state. Of the
-# effect of "dandelion" on the prediction the published choice (subject token, no guide) left all,
-# both token states 55 %, and both with the guide "plant" 17 %.
+# distance between the predictions for "dandelion" and for the guide, the published choice (subject
+# token, no guide) left all, both token states 55 %, and both with the guide "plant" 17 %.
 _BUNDLED_ERASURE: dict[str, Any] = {"uce_tokens": "subject+end", "guide": "plant"}
 
 BASELINE = "standard augmentation"
