@@ -5,6 +5,11 @@ published augmentation programs. Ours: the same pictures in batches over classes
 sources of a batch encoded together, each prompt once. Same model, seeds, sampler and steps;
 `difference` is the largest between any two of their pixels, 0–1. Loading the model counts on
 neither side.
+
+On a GPU: `python tests/benchmarks/bench_generation.py --model sd-size --device cuda:0`, a model of
+Stable Diffusion 1.x's size with random weights at 512 pixels in bfloat16. `share_of_matmul_rate`
+is what the denoiser's counted operations come to per second of ours, as a share of the rate of a
+large matrix product measured in the same run.
 """
 
 from __future__ import annotations
@@ -12,24 +17,24 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from engine_bench import (
-    bundled_folder,
-    compare,
-    load_bundled,
-    ratio,
-    sample_pictures,
-    show,
-)
+from engine_bench import add_model_option, compare, load_wanted, ratio, sample_pictures, show
 from PIL import Image
 
 from dafusion_core.engine import images
-from dafusion_core.engine.sdedit import Posterior, Request, SDEdit, encode_posteriors
+from dafusion_core.engine.sdedit import (
+    Posterior,
+    Request,
+    SDEdit,
+    encode_posteriors,
+    executed_steps,
+)
 from dafusion_core.engine.torch_setup import torch
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
+    add_model_option(parser)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--variants", type=int, default=4, help="of each of 4 sources")
@@ -37,15 +42,8 @@ def main() -> None:
     parser.add_argument("--t0", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=3)
     wanted = parser.parse_args()
-    # Not before the engine has prepared torch.
-    from diffusers import StableDiffusionImg2ImgPipeline
-
     torch.set_num_threads(wanted.threads)
-    model = load_bundled(wanted.device)
-    pipe = StableDiffusionImg2ImgPipeline.from_pretrained(
-        str(bundled_folder()), safety_checker=None
-    ).to(wanted.device)
-    pipe.set_progress_bar_config(disable=True)
+    model, pipe = load_wanted(wanted.model, wanted.device, torch.bfloat16)
     side = model.resolution
     tasks = [
         (f"a photo of a {name}", paths[0], seed)
@@ -89,8 +87,23 @@ def main() -> None:
 
     batches()  # once for nothing, so that neither pays for the first use
     measured = compare({"reference": one_by_one, "ours": batches}, wanted.rounds, wanted.device)
+    extra: dict[str, float] = {}
+    if wanted.model != "bundled":
+        from large_model import matmul_rate, sampling_flops
+
+        evaluations = 2 * executed_steps(wanted.steps, wanted.t0) * len(tasks)
+        rate = matmul_rate(wanted.device, model.dtype)
+        ours = evaluations * sampling_flops(model, side) / measured["ours"]["wall_s"]
+        extra = {
+            "matmul_tflops": round(rate / 1e12, 3),
+            "denoiser_tflops": round(ours / 1e12, 3),
+            "share_of_matmul_rate": round(ours / rate, 3),
+        }
     show(
         wanted.device,
+        model=wanted.model,
+        dtype=str(model.dtype),
+        **extra,
         pictures=len(tasks),
         settings={"t0": wanted.t0, "steps": wanted.steps, "batch": wanted.batch, "side": side},
         seconds=measured,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -15,6 +16,32 @@ from dafusion_core.domain.specs import ModelSource
 from dafusion_core.engine.models import DiffusionModel, load_model
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.resources import resource_path
+
+
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        choices=["bundled", "sd-size", "sd-tiny"],
+        default="bundled",
+        help="sd-size: as large as Stable Diffusion 1.x, random weights, 512 pixels, bfloat16, "
+        "for a GPU; sd-tiny: the same layout in small, to try the command",
+    )
+
+
+def load_wanted(model: str, device: str, dtype: torch.dtype) -> tuple[DiffusionModel, Any]:
+    """(model for our engine, diffusers img2img pipeline with the same networks)."""
+    if model == "bundled":
+        from diffusers import StableDiffusionImg2ImgPipeline
+
+        pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(
+            str(bundled_folder()), safety_checker=None
+        ).to(device)
+        pipeline.set_progress_bar_config(disable=True)
+        return load_bundled(device), pipeline
+    from large_model import large_pipeline, model_of
+
+    pipeline = large_pipeline(device, dtype, is_tiny=model == "sd-tiny")
+    return model_of(pipeline, device, dtype), pipeline
 
 
 def bundled_folder() -> Path:
