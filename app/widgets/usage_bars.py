@@ -41,6 +41,7 @@ class UsageBars(QWidget):
         bar.setRange(0, STEPS)
         bar.setTextVisible(False)
         bar.setFixedHeight(5)
+        bar.setMinimumWidth(24)  # the words beside it are never cut
         for column, widget in enumerate((title, bar, words)):
             self._grid.addWidget(widget, number, column)
             widget.hide()
