@@ -22,6 +22,7 @@ from app.widgets.hub_download import HubDownload
 from app.widgets.model_picker import ModelPicker
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import ErasedModel, JobState, TokenEmbedding
+from dafusion_core.jobs.events import PreviewReady
 from tests.qt.conftest import drop, states, wait_imported, workspace_of
 
 
@@ -73,14 +74,26 @@ def test_looks_go_to_their_class_and_step(qtbot: QtBot) -> None:
 
 
 def test_looks_appear_while_a_class_is_learned(
-    qtbot: QtBot, window: MainWindow, page: ConceptsPage
+    qtbot: QtBot, window: MainWindow, page: ConceptsPage, tmp_path: Path
 ) -> None:
     assert page.looks.isHidden()
     page.start()
     qtbot.waitUntil(lambda: states(window).get("invert") is JobState.SUCCEEDED, timeout=20_000)
+    job = page.project.jobs()[-1]
+    page._begin_looks(0)  # what the worker showed meanwhile may have been late or not
+    page._begin_looks(job.id)
     names = ("dandelion", "ragwort", "spurge")
-    wanted = [(name, step) for name in names for step in (2, 4)]
-    qtbot.waitUntil(lambda: list(page.looks.tiles) == wanted)
+    path = tmp_path / "look.png"
+    assert sheet(3).save(str(path))
+    for step in (2, 4):
+        text = ", ".join(f"{name} (0000000{step})" for name in names)
+        look = PreviewReady(job_id=job.id, path=str(path), text=f"{text}: step {step} of 5")
+        page.session.jobs.happened.emit(look)
+    assert list(page.looks.tiles) == [(name, step) for name in names for step in (2, 4)]
+    assert page.looks.isVisible()
+    path.write_bytes(b"written over")  # what was seen stays
+    page.refresh(None)
+    assert page.looks.tiles["spurge", 4].has_picture
     assert "00000004" in page.looks.tiles["spurge", 4].toolTip()
     assert [page.table.item(row, 3).text() for row in range(3)] == ["yes"] * 3
     queue_concepts(page.project)  # a new erasure is waiting: the old one no longer says anything
