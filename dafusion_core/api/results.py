@@ -20,7 +20,7 @@ from dafusion_core.evaluation import figures, pdf, report
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.method_text import describe_method, list_settings
 from dafusion_core.evaluation.verdict import Verdict
-from dafusion_core.storage.concepts import concept_labels, inversion_files, sheet_path
+from dafusion_core.storage.concepts import concept_labels, inversion_files, sheet_paths
 
 EXAMPLES_PER_CLASS = 2
 MOST_LOOKS = 12  # learned words whose previews are shown
@@ -154,18 +154,20 @@ def _inspection(project: Project, training: Job | None) -> Inspection | None:
 def _sheets(project: Project, erasure: Job | None) -> Iterator[report.Sheet]:
     if erasure is None:
         return
-    path = sheet_path(project.file.db, erasure.id)
-    if path is None:
-        return
-    measured = []
-    for model in project.erasures(erasure.id):
-        for name, left in _left_over(model.record):
-            measured.append(f"{name}: {100 * left:.0f} % of its effect is left")
-    yield report.Sheet(
-        "Erasure check: before (left) and after (right)",
-        "; ".join(measured),
-        project.file.objects.path(str(path)),
-    )
+    sheets, models = sheet_paths(project.file.db, erasure.id), project.erasures(erasure.id)
+    for model in models:
+        if model.id not in sheets:
+            continue
+        measured = [
+            f"{name}: {100 * left:.0f} % of its effect is left"
+            for name, left in _left_over(model.record)
+        ]
+        which = f", the model without {', '.join(model.concepts)}" if len(models) > 1 else ""
+        yield report.Sheet(
+            f"Erasure check{which}: before (left) and after (right)",
+            "; ".join(measured),
+            project.file.objects.path(sheets[model.id]),
+        )
 
 
 def _learned_looks(project: Project, inversion: Job | None) -> Iterator[report.Sheet]:

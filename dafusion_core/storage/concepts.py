@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from pathlib import Path
 
 from dafusion_core.domain.records import Concept, ErasedModel, TokenEmbedding
 from dafusion_core.storage.database import Database
@@ -125,12 +124,6 @@ def inversion_files(db: Database, job_id: int, role: str) -> dict[int, tuple[str
         [job_id, role],
     )
     return {row[0]: (row[1], row[2]) for row in rows}
-
-
-def sheet_path(db: Database, job_id: int) -> Path | None:
-    """The before-and-after picture of an erasure, relative, if it made one."""
-    value = db.value("SELECT sheet_path FROM erasure WHERE job_id = ?", [job_id])
-    return None if value is None else Path(value)
 
 
 def sheet_paths(db: Database, job_id: int) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import dafusion_core as df
-from dafusion_core.api import ChainOptions, Project, previews
+from dafusion_core.api import ChainOptions, Project, previews, results
 from dafusion_core.api.enqueue import generation_units
 from dafusion_core.domain.errors import EnvironmentProblem, UserError
 from dafusion_core.domain.records import Curation
@@ -280,3 +281,18 @@ def test_a_preview_shows_what_generating_would_make(project: Project) -> None:
     assert project.synthetic_ids() == []  # nothing to train on came of it
     with pytest.raises(UserError, match="not a training image"):
         previews.preview(project, plan, other.id)
+
+
+def test_the_report_has_a_sheet_of_each_erased_model(project: Project) -> None:
+    job = project.erase(("dock", "leafy spurge"), per_concept=True)
+    for unit in project.units(job.id):
+        row = {
+            "unit_id": unit.id, "job_id": job.id, "method": "uce", "path": "x", "sha256": "x",
+            "concepts_json": json.dumps([unit.payload["concept"]]), "base_hash": "0",
+            "sheet_path": f"{unit.ordinal}.png", "record_json": "{}",
+            "created_at": "2026-01-01T00:00:00.000+00:00",
+        }  # fmt: skip
+        project.file.db.insert("erasure", row)
+    sheets = list(results._sheets(project, project.job(job.id)))
+    assert [sheet.path.name for sheet in sheets] == ["0.png", "1.png"]
+    assert "without leafy spurge" in sheets[1].title
