@@ -227,7 +227,7 @@ class Annotating:
         Every pixel that is not black is marked. Raises UserError when the size is another one or
         nothing is marked, BadImage when the file cannot be read.
         """
-        mask = np.asarray(load_rgb(path)).any(axis=2)
+        mask: NDArray[np.bool_] = np.asarray(load_rgb(path)).max(axis=2) > 0
         if not mask.any():
             raise UserError(f"Nothing is marked in “{Path(path).name}”: every pixel is black.")
         return self.add_mask(image_id, mask, label)

@@ -153,7 +153,7 @@ def _queue_missing(db: Database, experiment: Experiment) -> None:
 
 def _check_split(
     spec: ExperimentSpec,
-    items: Sequence[tuple[int, str, str | None]],
+    items: Sequence[tuple[int, str, int | None]],
     parts: Mapping[int, Part],
 ) -> None:
     """Refuse a split in which a class cannot be learned, or is never tested on."""
