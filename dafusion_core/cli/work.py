@@ -312,6 +312,12 @@ def choose_erasure(project: Project, wanted: int | None, is_unwanted: bool) -> i
     "saving: slices and tiles; offload: only the part at work on the GPU.",
     type=words(Memory),
 )
+@click.option(
+    "--compile",
+    is_flag=True,
+    default=None,
+    help="Use torch.compile: slower to start, faster after that; needs a compiler.",
+)
 @spec_option(GenerationPlan, "seed", "Seed.", type=int)
 @device_option
 @queue_option

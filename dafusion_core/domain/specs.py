@@ -269,6 +269,7 @@ class GenerationPlan(Spec):
     mask_dilation: int = 16
     precision: Precision = "auto"
     memory: Memory = "normal"
+    compile: bool = False  # torch.compile: slower to start, faster after that
 
     def __post_init__(self) -> None:
         _check(bool(self.t0_set), "No t0 was given.", "Give one or more from 0 to 1.")

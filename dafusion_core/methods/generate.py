@@ -19,7 +19,7 @@ from dafusion_core.domain.errors import OutOfMemory, UserError
 from dafusion_core.domain.inputs import GenerationInputs, ImageInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import GenerationPlan
-from dafusion_core.engine import edit_masks, footprint, images, templates, tokens
+from dafusion_core.engine import compiling, edit_masks, footprint, images, templates, tokens
 from dafusion_core.engine.devices import guard, release_memory, resolve_device
 from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel, shared_cache
@@ -75,6 +75,7 @@ class _Studio:
         self._embeddings = tuple(sorted({ctx.resolve(item.path) for item in learned}))
         self._dtype = footprint.pick_dtype(spec.precision, device)
         self._weights: _Weights | None = None
+        self._is_hopeless = False  # to compile
         self.model = self._load(self.weights_of(min(self._used)))
         self.resolution = self.model.check_resolution(spec.resolution)
         self.prompts = _prompts(spec, inputs, self._used, self.model, ctx)
@@ -108,6 +109,18 @@ class _Studio:
             memory=spec.memory,
         )
         self._weights = weights
+        if not spec.compile:
+            compiling.undo(model)
+        elif not self._is_hopeless:
+            side = model.check_resolution(spec.resolution) // model.scale
+            problem = compiling.compile_network(model, side)
+            if problem:
+                self._is_hopeless = True
+                self._ctx.log(
+                    f"torch.compile does not work here ({problem}). The same pictures are made "
+                    "without it, at the usual speed.",
+                    "warning",
+                )
         return model
 
     def _new_sampler(self) -> SDEdit:

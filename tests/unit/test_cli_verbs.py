@@ -264,6 +264,7 @@ def test_decisions_by_id_and_by_filter_can_be_undone(with_images: CommandLine) -
 
 
 def test_undo_with_nothing_to_undo_says_so(with_pictures: CommandLine) -> None:
+    assert "Divide the images" in with_pictures("curate", "undo").out
     assert with_pictures("curate", "undo").out == "There is nothing to undo.\n"
 
 
