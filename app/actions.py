@@ -132,7 +132,9 @@ ACTIONS = (
     ActionSpec("compare", "Curate", "&Compare", ("C",),
                "The chosen pictures beside their photo.", _looks),
     ActionSpec("info", "Curate", "&Info", ("I",), "Where the picture comes from.", _looks),
-    ActionSpec("everything", "Run", "Do everything", ("Ctrl+Return", "Ctrl+Enter"),
+    ActionSpec("step", "Run", "Do this &step", ("Ctrl+Return", "Ctrl+Enter"),
+               "What the main button of the step shown does.", _open),
+    ActionSpec("everything", "Run", "Do everything", ("Ctrl+Shift+Return", "Ctrl+Shift+Enter"),
                "Divide the images, erase, learn, generate, train and compare.", _has_next),
     ActionSpec("health", "Run", "C&heck pictures…", (),
                "Copies across the split, torn groups, blur, missing files, doubtful classes.",
@@ -178,7 +180,7 @@ BOUND_BY_PAGES = (
     "keep", "reject", "undecide", "next_undecided", "previous_undecided", "next_picture",
     "previous_picture", "rate_0", "rate_1", "rate_2", "rate_3", "rate_4", "rate_5", "view_grid",
     "view_list", "view_rates", "loupe", "compare", "info", "concepts", "generate", "train",
-    "health", "regions", "care", "everything", "undo", "redo",
+    "health", "regions", "care", "step", "everything", "undo", "redo",
 )  # fmt: skip
 
 #: Keys that are not actions, for the overlay.

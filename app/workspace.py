@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayou
 from app import ui_state
 from app.actions import Actions, Situation
 from app.notices import Notices
-from app.pages.shelf import KEYS_OF_PAGES, PageShelf, make_page
+from app.pages.shelf import KEYS_OF_PAGES, MAIN_KEYS, PageShelf, make_page
 from app.plans import DEFAULTS, main_verb, queue_missing, stopped_jobs
 from app.session import Session
 from app.steps import Facts, Step, StepStatus, derive_states, gather_facts
@@ -99,6 +99,7 @@ class Workspace(QWidget):
         session.made.connect(self._on_made)
         session.failed.connect(self._on_failed)
         session.lost.connect(self._on_lost)
+        actions.bind("step", self._do_step)
         actions.bind("everything", self.do_next)
         actions.bind("regions", self._mark_regions)
         actions.bind("care", self._show_care)
@@ -145,6 +146,10 @@ class Workspace(QWidget):
         if not self.pages.is_made(step):
             _made = self.pages[step]
             self.actions_table.run(key)
+
+    def _do_step(self) -> None:
+        """Press the main button of the page shown, if it can be pressed."""
+        self.actions_table[MAIN_KEYS[self.step]].trigger()
 
     def show_step(self, step: Step) -> None:
         """Show the page of a step."""

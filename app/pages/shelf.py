@@ -17,6 +17,16 @@ KEYS_OF_PAGES = {
     "train": Step.TRAIN,
 }
 
+#: The main action of each step: what its first button does, or what moves the project on.
+MAIN_KEYS = {
+    Step.IMAGES: "import",
+    Step.CONCEPTS: "concepts",
+    Step.GENERATE: "generate",
+    Step.CURATE: "everything",
+    Step.TRAIN: "train",
+    Step.REPORT: "report",
+}
+
 
 def make_page(step: Step, session: Session, actions: Actions) -> Page:
     """A new page. Its module is imported here, because nobody looks at all pages at once."""

@@ -312,3 +312,25 @@ def test_exports_have_a_form_and_a_summary(qtbot: QtBot, window: MainWindow, pho
     qtbot.waitUntil(lambda: "made" in window.bar.messages, timeout=15_000)
     lines = (photos.parent / "out" / "labels.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + 6
+
+
+def test_ctrl_enter_does_the_step_that_is_shown(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
+    assert window.session is not None
+    project, actions = window.session.project, window.actions_table
+    workspace_of(window).show_step(Step.REPORT)
+    qtbot.keyClick(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert project.jobs() == []  # there is no verdict to save
+    kinds = ["erase", "invert", "generate"]
+    for step, key, more in (
+        (Step.GENERATE, "generate", []),
+        (Step.TRAIN, "train", ["train", "compare"]),
+    ):
+        workspace_of(window).show_step(step)
+        qtbot.waitUntil(lambda key=key: actions[key].isEnabled())
+        qtbot.keyClick(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+        wanted = kinds + more
+        qtbot.waitUntil(lambda wanted=wanted: [job.kind for job in project.jobs()] == wanted)
