@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.pages.train.run_chooser import RunChooser
 from app.text import count
 from app.widgets.bars import ReliabilityDiagram
-from app.widgets.parts import guard_wheel, heading, label, row
+from app.widgets.parts import heading, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import TrainingRun
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.verdict import percent
 
-ALL_RUNS = "All repetitions"
 TIPS = {
     1: "Answers on test images; with several repetitions each image answers several times.",
     2: "Of what was taken for the class, how much is of it.",
@@ -45,12 +45,8 @@ class ClassesView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._runs: list[TrainingRun] = []
-        self.arm = QComboBox()
-        self.arm.setAccessibleName("Way of training")
-        self.seed = QComboBox()
-        self.seed.setAccessibleName("Repetition")
-        guard_wheel(self.arm, self.seed)
+        self.chooser = RunChooser()
+        self.show_runs = self.chooser.show_runs
         self.table = PlainTable(["Class", "Answers", "Precision", "Recall", "F1"], (1, 2, 3, 4))
         for place, tip in TIPS.items():
             item = self.table.horizontalHeaderItem(place)
@@ -61,7 +57,7 @@ class ClassesView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(row(self.arm, self.seed, None))
+        layout.addLayout(row(self.chooser, None))
         self.both = both = QHBoxLayout()
         both.setSpacing(16)
         both.addWidget(self.table, 3)
@@ -72,33 +68,10 @@ class ClassesView(QWidget):
         right.addWidget(self.words)
         both.addLayout(right, 2)
         layout.addLayout(both, 1)
-        self.arm.currentIndexChanged.connect(lambda _i: self._show())
-        self.seed.currentIndexChanged.connect(lambda _i: self._show())
-
-    def show_runs(self, runs: Sequence[TrainingRun]) -> None:
-        """The finished runs of a training."""
-        if [run.id for run in runs] == [run.id for run in self._runs]:
-            return
-        self._runs = list(runs)
-        arms = list(dict.fromkeys(run.arm for run in runs))
-        seeds = sorted({run.seed for run in runs})
-        for box, items in (
-            (self.arm, [(arm, arm) for arm in arms]),
-            (self.seed, [(ALL_RUNS, None), *((f"Seed {seed}", seed) for seed in seeds)]),
-        ):
-            chosen = box.currentData()
-            box.blockSignals(True)
-            box.clear()
-            for text, value in items:
-                box.addItem(text, value)
-            place = box.findData(chosen)
-            box.setCurrentIndex(place if place >= 0 else (len(arms) - 1 if box is self.arm else 0))
-            box.blockSignals(False)
-        self._show()
+        self.chooser.changed.connect(self._show)
 
     def _show(self) -> None:
-        arm, seed = self.arm.currentData(), self.seed.currentData()
-        found = pool([r for r in self._runs if r.arm == arm and seed in (None, r.seed)])
+        found = pool(self.chooser.chosen)
         if found is None:
             self.table.fill([])
             self.diagram.show_bins(())

@@ -9,7 +9,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QBrush, QColor
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
     QHBoxLayout,
     QHeaderView,
     QTableWidgetItem,
@@ -18,15 +17,14 @@ from PySide6.QtWidgets import (
 )
 
 from app.models.image_list import ImageListModel
+from app.pages.train.run_chooser import RunChooser
 from app.session import Session
 from app.text import count
 from app.theme import theme
-from app.widgets.parts import guard_wheel, label, row
+from app.widgets.parts import label, row
 from app.widgets.picture_grid import FoldedGrid
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import TrainingRun
-
-ALL_RUNS = "All repetitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +55,9 @@ class MistakesView(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._runs: list[TrainingRun] = []
         self._answers: list[Answer] = []
-        self.arm = QComboBox()
-        self.arm.setAccessibleName("Way of training")
-        self.seed = QComboBox()
-        self.seed.setAccessibleName("Repetition")
-        guard_wheel(self.arm, self.seed)
+        self.chooser = RunChooser()
+        self.show_runs = self.chooser.show_runs
         self.table = PlainTable(["Class"])
         self.table.setAccessibleName("True class by predicted class")
         self.table.verticalHeader().show()
@@ -79,7 +73,7 @@ class MistakesView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
         layout.addLayout(
-            row(self.arm, self.seed, None, label("Rows: true class · columns: taken for", "muted"))
+            row(self.chooser, None, label("Rows: true class · columns: taken for", "muted"))
         )
         both = QHBoxLayout()
         both.setSpacing(12)
@@ -89,35 +83,12 @@ class MistakesView(QWidget):
         right.addWidget(self.grid, 1)
         both.addLayout(right, 2)
         layout.addLayout(both, 1)
-        self.arm.currentIndexChanged.connect(lambda _i: self._show())
-        self.seed.currentIndexChanged.connect(lambda _i: self._show())
+        self.chooser.changed.connect(self._show)
         self.table.currentCellChanged.connect(lambda *_: self._show_pictures())
         theme.changed.connect(self._show)
 
-    def show_runs(self, runs: Sequence[TrainingRun]) -> None:
-        """The finished runs of a training."""
-        if [run.id for run in runs] == [run.id for run in self._runs]:
-            return
-        self._runs = list(runs)
-        arms = list(dict.fromkeys(run.arm for run in runs))
-        seeds = sorted({run.seed for run in runs})
-        for box, items in (
-            (self.arm, [(arm, arm) for arm in arms]),
-            (self.seed, [(ALL_RUNS, None), *((f"Seed {seed}", seed) for seed in seeds)]),
-        ):
-            chosen = box.currentData()
-            box.blockSignals(True)
-            box.clear()
-            for text, value in items:
-                box.addItem(text, value)
-            place = box.findData(chosen)
-            box.setCurrentIndex(place if place >= 0 else (len(arms) - 1 if box is self.arm else 0))
-            box.blockSignals(False)
-        self._show()
-
     def _show(self) -> None:
-        arm, seed = self.arm.currentData(), self.seed.currentData()
-        runs = [run for run in self._runs if run.arm == arm and seed in (None, run.seed)]
+        runs = self.chooser.chosen
         self._answers = answers_of(runs)
         labels = list(runs[0].record["labels"]) if runs else []
         current = (self.table.currentRow(), self.table.currentColumn())
@@ -151,7 +122,8 @@ class MistakesView(QWidget):
 
     def _show_pictures(self) -> None:
         truth, column = self.table.currentRow(), self.table.currentColumn()
-        names = list(self._runs[0].record["labels"]) if self._runs else []
+        runs = self.chooser.chosen
+        names = list(runs[0].record["labels"]) if runs else []
         if truth >= 0 and column >= 0:
             found = [a for a in self._answers if (a.truth, a.said) == (truth, column)]
             verb = "recognised" if truth == column else f"taken for {names[column]}"
