@@ -46,6 +46,7 @@ def open_window() -> int:
             "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set)",
             "Start it from a desktop session, or work from the command line.",
         )
+    speak()
     try:
         window = import_module("app.main")
     except ImportError as error:
@@ -61,6 +62,18 @@ def open_window() -> int:
             "A system library is missing: `dafusion doctor` says which package to install.",
         )
     return int(window.main(sys.argv))
+
+
+def speak() -> None:
+    """Take the language of the settings, before a module with sentences in it is imported."""
+    from dafusion_core.domain.errors import UserError
+    from dafusion_core.language import SYSTEM, install
+    from dafusion_core.settings import get_str
+
+    try:
+        install(get_str("language"))
+    except UserError:  # DAFUSION_LANGUAGE names one that there is not
+        install(SYSTEM)
 
 
 def is_screen_missing() -> bool:

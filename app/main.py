@@ -9,12 +9,13 @@ import sys
 from multiprocessing import freeze_support
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QLibraryInfo, QLocale, QTimer, QTranslator
 from PySide6.QtWidgets import QApplication
 
 from app.main_window import MainWindow
 from app.theme import theme
 from dafusion_core import __version__
+from dafusion_core.language import ENGLISH, current
 
 
 def make_application(argv: list[str]) -> QApplication:
@@ -27,7 +28,19 @@ def make_application(argv: list[str]) -> QApplication:
     app.setApplicationVersion(__version__)
     app.setStyle("Fusion")
     theme.start(app)
+    _translate_qt(app)
     return app
+
+
+def _translate_qt(app: QApplication) -> None:
+    """Qt's own words (Cancel, Yes, the file dialog) in the language of ours."""
+    if current() == ENGLISH:
+        return
+    QLocale.setDefault(QLocale(current()))
+    translator = QTranslator(app)
+    folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+    if translator.load(f"qtbase_{current()}", folder):
+        app.installTranslator(translator)
 
 
 def _obey_signals(app: QApplication) -> None:

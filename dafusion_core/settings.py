@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from platformdirs import user_config_dir
 
 from dafusion_core.domain.errors import Bug, UserError, translate_os_error
+from dafusion_core.language import LANGUAGES, N_, SYSTEM
 
 Value = bool | int | float | str
 T = TypeVar("T", bool, int, str)
@@ -27,7 +28,11 @@ ENVIRONMENT_PREFIX = "DAFUSION_"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One preference. `minimum` and `maximum` bound numbers, `choices` bound words."""
+    """One preference. `minimum` and `maximum` bound numbers, `choices` bound words.
+
+    `names` are what a dialog shows for `choices`. Group, label, note and names are English here:
+    settings are read before there is a language; what shows them translates them.
+    """
 
     key: str
     type: type[Value]
@@ -36,6 +41,7 @@ class Setting:
     label: str
     note: str
     choices: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
 
@@ -99,21 +105,33 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
+        "language",
+        str,
+        SYSTEM,
+        N_("Window"),
+        N_("Language"),
+        N_("Of the window. It changes when the program is started again."),
+        choices=(SYSTEM, *LANGUAGES),
+        names=(N_("As the system"), *LANGUAGES.values()),
+    ),
+    Setting(
         "device",
         str,
         "auto",
-        "Computing",
-        "Device",
-        "Where jobs run: auto takes the first CUDA device, or the CPU where there is none. "
-        "Otherwise devices by name, separated by commas: cpu, cuda:0, cuda:0,cuda:1, mps.",
+        N_("Computing"),
+        N_("Device"),
+        N_(
+            "Where jobs run: auto takes the first CUDA device, or the CPU where there is none. "
+            "Otherwise devices by name, separated by commas: cpu, cuda:0, cuda:0,cuda:1, mps."
+        ),
     ),
     Setting(
         "thumbnail_cache_mb",
         int,
         256,
-        "Window",
-        "Memory for thumbnails (MB)",
-        "Pictures of the grid that are kept ready for painting.",
+        N_("Window"),
+        N_("Memory for thumbnails (MB)"),
+        N_("Pictures of the grid that are kept ready for painting."),
         minimum=16,
         maximum=16384,
     ),
@@ -121,17 +139,17 @@ SETTINGS: tuple[Setting, ...] = (
         "auto_advance",
         bool,
         True,
-        "Window",
-        "Go on after a decision",
-        "After keeping or rejecting a picture, move to the next one.",
+        N_("Window"),
+        N_("Go on after a decision"),
+        N_("After keeping or rejecting a picture, move to the next one."),
     ),
     Setting(
         "notify",
         bool,
         True,
-        "Window",
-        "Say when long work has ended",
-        "A notice of the system, if another window is in front.",
+        N_("Window"),
+        N_("Say when long work has ended"),
+        N_("A notice of the system, if another window is in front."),
     ),
 )
 

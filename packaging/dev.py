@@ -21,6 +21,7 @@ VENV = ROOT / ".venv"
 
 # What the unit tests may use besides the project itself: no Qt, no torch.
 LIGHT = (
+    "babel",
     "click",
     "filelock",
     "huggingface_hub",

@@ -9,6 +9,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from dafusion_core.jobs.protocol import WorkerSettings
+from dafusion_core.language import install
 
 LOG_LIMIT_BYTES = 5_000_000
 
@@ -55,6 +56,7 @@ def start(target: str, connection: Connection, settings: WorkerSettings) -> None
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare_environment(settings)
+    install(settings.language)
     redirect_output(settings)
     module, _, function = target.partition(":")
     getattr(importlib.import_module(module), function)(connection, settings)

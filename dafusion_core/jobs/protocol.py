@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.language import ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is started with. `device` is "auto", "cpu" or "cuda:N"."""
+    """What a worker is started with. `device` is "auto", "cpu" or "cuda:N".
+
+    `language`: the notes and errors that it stores are read by those who started it.
+    """
 
     project: Path
     device: str
     log: Path
     is_offline: bool = True
+    language: str = ENGLISH
 
 
 @dataclass(frozen=True, slots=True)

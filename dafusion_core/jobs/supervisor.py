@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from dafusion_core import language
 from dafusion_core.domain.errors import DaFusionError, EnvironmentProblem
 from dafusion_core.domain.records import JobState
 from dafusion_core.jobs import bootstrap, queue
@@ -223,6 +224,7 @@ class JobSupervisor:
             device=device,
             log=worker_log(self.project, device),
             is_offline=self.is_offline,
+            language=language.current(),
         )
         process = context.Process(
             target=bootstrap.start,
