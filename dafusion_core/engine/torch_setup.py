@@ -30,7 +30,13 @@ for _name, _value in _ENVIRONMENT.items():
 
 import torch as torch  # noqa: E402  (after the environment; re-exported)
 
-__all__ = ["is_torchvision_complete", "prepare", "set_threads", "torch"]
+__all__ = [
+    "declare_missing_operators",
+    "is_torchvision_complete",
+    "prepare",
+    "set_threads",
+    "torch",
+]
 
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _libraries: list[Any] = []  # a Library that is collected takes its operators with it
@@ -65,7 +71,7 @@ def is_torchvision_complete() -> bool:
     return hasattr(torch.ops.torchvision, "nms")
 
 
-def _declare_missing_operators() -> None:
+def declare_missing_operators() -> None:
     """Declare the operators whose absence makes `import torchvision` fail.
 
     Only their signatures: calling them still raises, which is what should happen.
@@ -89,7 +95,7 @@ def set_threads(count: int | None = None) -> int:
 @cache
 def prepare() -> None:
     """Make this process ready for torchvision, diffusers and transformers. Safe to repeat."""
-    _declare_missing_operators()
+    declare_missing_operators()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     # Operators without a deterministic version still run; the exceptions are few and named

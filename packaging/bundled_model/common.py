@@ -1,15 +1,11 @@
 """What every training script here shares: start-up, rendering in parallel, files, small maths.
 
-Import this module before torch: it sets ``OMP_WAIT_POLICY=passive`` (spinning OpenMP threads are
-very slow beside another busy process) and declares two operators that a torchvision built for
-another torch lacks, without which transformers and diffusers refuse to import.
+Import this module before diffusers and transformers: the program's own set-up of torch lets
+OpenMP's waiting threads sleep (spinning is very slow beside another busy process) and declares the
+operators that a torchvision built for another torch lacks.
 """
 
 from __future__ import annotations
-
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import json
 import math
@@ -20,28 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 PACKAGE = Path(__file__).resolve().parent
-RESOURCES = PACKAGE.parents[1] / "resources"
-if str(PACKAGE.parents[1]) not in sys.path:  # the renderer of the meadow, without an installation
+if str(PACKAGE.parents[1]) not in sys.path:  # the program itself, without an installation
     sys.path.append(str(PACKAGE.parents[1]))
+
+from dafusion_core.engine.torch_setup import declare_missing_operators, torch  # noqa: E402
+
+declare_missing_operators()
+
+RESOURCES = PACKAGE.parents[1] / "resources"
 TRAIN_SEED = 1_000_000  # first picture seed of each purpose; the ranges never overlap
 CHECK_SEED = 5_000_000
 SAMPLE_SEED = 9_000_000
-
-
-def torchvision_shim() -> None:
-    """Declare ``torchvision::nms`` and ``qnms`` when the compiled operators are missing."""
-    if hasattr(torch.ops.torchvision, "nms"):
-        return
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    globals()["_library"] = library  # the declaration lives as long as this object
-
-
-torchvision_shim()
 
 
 def start(seed: int, threads: int) -> None:

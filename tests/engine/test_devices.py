@@ -107,11 +107,11 @@ def test_the_shim_is_only_used_where_it_is_needed(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch.library, "Library", Library)
     monkeypatch.setattr(torch_setup, "is_torchvision_complete", lambda: True)
-    torch_setup._declare_missing_operators()
+    torch_setup.declare_missing_operators()
     assert declared == []
     if torch_setup._libraries:  # declared in this process already: not a second time
         monkeypatch.setattr(torch_setup, "is_torchvision_complete", lambda: False)
-        torch_setup._declare_missing_operators()
+        torch_setup.declare_missing_operators()
         assert declared == []
 
 
