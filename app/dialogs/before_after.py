@@ -14,11 +14,10 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
-from app.widgets.parts import button, guard_wheel, heading, label, row
+from app.widgets.parts import button, dialog_layout, guard_wheel, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import ErasedModel
 
@@ -37,7 +36,6 @@ class BeforeAfterDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Before and after erasing")
         self._models = list(models)
         self.choice = QComboBox()
         self.choice.setAccessibleName("Model")
@@ -61,18 +59,12 @@ class BeforeAfterDialog(QDialog):
         body.setSpacing(16)
         body.addWidget(scroll)
         body.addWidget(self.table, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(heading("Before and after erasing", 1.2))
-        layout.addWidget(
-            label(
-                "One row per prompt, in the order of the table: pictures from the model before, "
-                "then from the same noise after. What was erased should change, the rest should "
-                "stay as it was.",
-                "muted",
-                wrap=True,
-            )
+        layout = dialog_layout(
+            self,
+            "Before and after erasing",
+            "One row per prompt, in the order of the table: pictures from the model before, "
+            "then from the same noise after. What was erased should change, the rest should "
+            "stay as it was.",
         )
         layout.addLayout(row(self.choice, None))
         layout.addLayout(body, 1)

@@ -13,12 +13,11 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.text import count
-from app.widgets.parts import button, heading, label, row
+from app.widgets.parts import button, dialog_layout, label, row
 
 ENDINGS = (".safetensors", ".pt", ".bin")
 
@@ -46,7 +45,6 @@ class EmbeddingsDialog(QDialog):
         self, names: list[str], now: dict[str, Path], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Import embeddings")
         self.setAcceptDrops(True)
         self._names = names
         self.files: dict[str, Path] = dict(now)
@@ -71,18 +69,12 @@ class EmbeddingsDialog(QDialog):
         scroll.setWidgetResizable(True)
         scroll.setWidget(lines)
         self.summary = label("", wrap=True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(heading("Import embeddings", 1.2))
-        layout.addWidget(
-            label(
-                "Textual inversion files of diffusers, AUTOMATIC1111 or ComfyUI (.safetensors, "
-                ".pt, .bin), learned for this base model. Drop them here: files named like a "
-                "class find it. Classes without a file are learned from their pictures.",
-                "muted",
-                wrap=True,
-            )
+        layout = dialog_layout(
+            self,
+            "Import embeddings",
+            "Textual inversion files of diffusers, AUTOMATIC1111 or ComfyUI (.safetensors, "
+            ".pt, .bin), learned for this base model. Drop them here: files named like a "
+            "class find it. Classes without a file are learned from their pictures.",
         )
         layout.addWidget(scroll, 1)
         layout.addWidget(self.summary)

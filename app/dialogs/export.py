@@ -8,10 +8,8 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QFileDialog,
     QLineEdit,
     QRadioButton,
-    QVBoxLayout,
     QWidget,
 )
 from shiboken6 import isValid
@@ -19,7 +17,7 @@ from shiboken6 import isValid
 from app.costs import size_words
 from app.session import Session
 from app.text import count
-from app.widgets.parts import button, guard_wheel, heading, label, row
+from app.widgets.parts import button, dialog_layout, folder_row, guard_wheel, label, row
 from dafusion_core.datasets.export import UNFINISHED
 from dafusion_core.datasets.export_forms import EXPORT_FORMS
 from dafusion_core.domain.records import Curation, Part
@@ -30,7 +28,6 @@ class ExportDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Export pictures")
         self._session = session
         project = session.project
         kept = len(project.synthetic_ids(curation=Curation.KEPT))
@@ -54,29 +51,20 @@ class ExportDialog(QDialog):
         for made in (self.kept, self.real):
             made.toggled.connect(lambda _on: self._summarise())
         self.folder = QLineEdit(str(project.path.with_name(f"{project.path.stem}-export")))
-        self.folder.setAccessibleName("Folder")
         self.start = button("Export", self._export, "primary")
         self.problem = label("", "error", wrap=True)
         self.folder.textChanged.connect(lambda _text: self._summarise())
         self.form.currentIndexChanged.connect(lambda _i: self._summarise())
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(heading("Export pictures", 1.2))
-        layout.addWidget(
-            label(
-                "Copies go into one folder per class, with a list that says where each came from. "
-                "Test images are never exported, so that nobody trains on them by accident.",
-                "muted",
-                wrap=True,
-            )
+        layout = dialog_layout(
+            self,
+            "Export pictures",
+            "Copies go into one folder per class, with a list that says where each came from. "
+            "Test images are never exported, so that nobody trains on them by accident.",
         )
         for box in (self.kept, self.all, self.real):
             layout.addWidget(box)
         layout.addWidget(self.form)
-        line = row(self.folder, button("Choose…", self._choose))
-        line.setStretch(0, 1)
-        layout.addLayout(line)
+        layout.addLayout(folder_row(self.folder, "Folder to export to"))
         layout.addWidget(self.summary)
         layout.addWidget(self.problem)
         self._summarise()
@@ -118,11 +106,6 @@ class ExportDialog(QDialog):
         self._bytes = found
         if isValid(self):
             self._summarise()
-
-    def _choose(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Folder to export to")
-        if chosen:
-            self.folder.setText(chosen)
 
     def _export(self) -> None:
         folder = Path(self.folder.text().strip()).expanduser()

@@ -9,16 +9,14 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QFileDialog,
     QLineEdit,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.costs import size_words
 from app.session import Session
 from app.text import count
-from app.widgets.parts import button, guard_wheel, heading, label, row
+from app.widgets.parts import button, dialog_layout, folder_row, guard_wheel, label, row
 from dafusion_core.api.classifiers import find_run
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import TrainingRun
@@ -42,7 +40,6 @@ class ExportModelDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Export a classifier")
         project = session.project
         self._runs = project.runs()
         self._project = project
@@ -63,30 +60,21 @@ class ExportModelDialog(QDialog):
             box.toggled.connect(lambda _on: self._summarise())
             self.boxes[key] = box
         self.folder = QLineEdit(str(project.path.with_name(f"{project.path.stem}-classifier")))
-        self.folder.setAccessibleName("Folder")
         self.folder.textChanged.connect(lambda _t: self._summarise())
         self.run.currentIndexChanged.connect(lambda _i: self._summarise())
         self.summary = label("", wrap=True)
         self.problem = label("", "error", wrap=True)
         self.go = button("Export", self._export, "primary")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(heading("Export a classifier", 1.2))
-        layout.addWidget(
-            label(
-                "Every file is loaded again and must answer as the network does on all test "
-                "images; otherwise it is not kept.",
-                "muted",
-                wrap=True,
-            )
+        layout = dialog_layout(
+            self,
+            "Export a classifier",
+            "Every file is loaded again and must answer as the network does on all test "
+            "images; otherwise it is not kept.",
         )
         layout.addWidget(self.run)
         for box in self.boxes.values():
             layout.addWidget(box)
-        line = row(self.folder, button("Choose…", self._choose))
-        line.setStretch(0, 1)
-        layout.addLayout(line)
+        layout.addLayout(folder_row(self.folder, "Folder to export to"))
         layout.addWidget(self.summary)
         layout.addWidget(self.problem)
         layout.addStretch(1)
@@ -134,11 +122,6 @@ class ExportModelDialog(QDialog):
         if there:
             text += f" {', '.join(there)} will be replaced."
         self.summary.setText(text)
-
-    def _choose(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Folder to export to")
-        if chosen:
-            self.folder.setText(chosen)
 
     def _export(self) -> None:
         folder = Path(self.folder.text().strip()).expanduser()

@@ -146,7 +146,7 @@ class SettingsDialog(QDialog):
         try:
             self._settings.set(key, value)
         except DaFusionError as error:
-            self.problem.setText(f"{error.text} {error.hint or ''}".strip())
+            self.problem.setText(str(error))
             self.problem.show()
             return
         self.problem.hide()

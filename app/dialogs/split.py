@@ -13,13 +13,12 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.session import Session
 from app.text import PART_NAMES, count
-from app.widgets.parts import button, form, guard_wheel, heading, label, row
+from app.widgets.parts import button, dialog_layout, form, guard_wheel, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError
@@ -35,7 +34,6 @@ class SplitDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Divide images")
         self._session = session
         self._project = session.project
         self._asked = 0
@@ -71,18 +69,13 @@ class SplitDialog(QDialog):
         self.use = button("Use", self._use, "small", "Go back to this split; undo comes back.")
         guard_wheel(self.earlier)
         self.start = button("Divide", self._divide, "primary")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        layout.addWidget(heading("Divide images", 1.2))
-        layout.addWidget(
-            label(
-                "Test images are only looked at for the verdict: nothing is learned or generated "
-                "from them. Groups stay together. What was made with an older split is kept and "
-                "marked as out of date.",
-                "muted",
-                wrap=True,
-            )
+        layout = dialog_layout(
+            self,
+            "Divide images",
+            "Test images are only looked at for the verdict: nothing is learned or generated "
+            "from them. Groups stay together. What was made with an older split is kept and "
+            "marked as out of date.",
+            spacing=12,
         )
         layout.addLayout(fields)
         layout.addWidget(self.unsure)
@@ -176,7 +169,7 @@ class SplitDialog(QDialog):
             self._session.failed.emit(error)
             return
         self.counts.fill([])
-        self.stale.setText(f"{error.text} {error.hint or ''}".strip())
+        self.stale.setText(str(error))
         self.start.setEnabled(False)
 
     # What is ------------------------------------------------------------------------------

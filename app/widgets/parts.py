@@ -11,10 +11,13 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QButtonGroup,
+    QDialog,
+    QFileDialog,
     QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -203,3 +206,32 @@ class EmptyState(QWidget):
         layout.addStretch(2)
         layout.setContentsMargins(24, 24, 24, 24)
         self.setLayout(layout)
+
+
+def dialog_layout(dialog: QDialog, title: str, words: str = "", spacing: int = 10) -> QVBoxLayout:
+    """The frame of a dialog: its title, also on the window, a muted paragraph, then what follows.
+
+    Returns the layout to add the rest to.
+    """
+    dialog.setWindowTitle(title)
+    layout = QVBoxLayout(dialog)
+    layout.setContentsMargins(20, 18, 20, 16)
+    layout.setSpacing(spacing)
+    layout.addWidget(heading(title, 1.2))
+    if words:
+        layout.addWidget(label(words, "muted", wrap=True))
+    return layout
+
+
+def folder_row(field: QLineEdit, question: str) -> QHBoxLayout:
+    """A field for a folder, typed, or chosen with the button beside it."""
+    field.setAccessibleName("Folder")
+
+    def choose() -> None:
+        chosen = QFileDialog.getExistingDirectory(field, question)
+        if chosen:
+            field.setText(chosen)
+
+    made = row(field, button("Choose…", choose))
+    made.setStretch(0, 1)
+    return made

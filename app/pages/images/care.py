@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ from PySide6.QtWidgets import (
     QListWidget,
     QMessageBox,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.session import Session
 from app.text import count
-from app.widgets.parts import button, heading, label, row
+from app.widgets.parts import button, dialog_layout, label, row
 from dafusion_core.api.caring import Freed, Verified
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError
 
+PROJECTS = "*.dafusion"
 Answer = tuple[str, list[str]]  # a sentence, and lines below it
 EVERYTHING = ProjectChanges(
     images=True, regions=True, splits=True, concepts=True, synthetic=True, curation=True
@@ -35,34 +36,35 @@ class CareDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Project care")
         self.resize(620, 520)
         self.session = session
         self.project = session.project
         self.is_gone = False
         self.buttons: dict[str, QPushButton] = {}
+        opened = partial(self._ask_path, QFileDialog.getOpenFileName)
+        saved = partial(self._ask_path, QFileDialog.getSaveFileName)
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(9)
         grid.setColumnStretch(1, 1)
-        for line, (key, text, what, act, writes) in enumerate(
-            (
-                ("verify", "Check all files", "Are they there, and what they were?",
-                 self.verify, False),
-                ("locate", "Find missing files…", "Looks below a folder, by contents, not by name.",
-                 self._ask_locate, True),
-                ("merge", "Take in another project…",
-                 "Its pictures, with all that is said of them.", self._ask_merge, True),
-                ("copy", "Copy the project…", "File and pictures, to another place.",
-                 self._ask_copy, False),
-                ("archive", "Archive to one file…", "A zip with everything, to keep or to send.",
-                 self._ask_archive, False),
-                ("empty", "Empty the rejected…", "Deletes rejected pictures for good; ends undo.",
-                 self._ask_empty, True),
-                ("shrink", "Shrink", "Deletes files that nothing needs any more.",
-                 self.shrink, True),
-            )
-        ):  # fmt: skip
+        verbs: tuple[tuple[str, str, str, Callable[[], None], bool], ...] = (
+            ("verify", "Check all files", "Are they there, and what they were?",
+             self.verify, False),
+            ("locate", "Find missing files…", "Looks below a folder, by contents, not by name.",
+             self._ask_locate, True),
+            ("merge", "Take in another project…",
+             "Its pictures, with all that is said of them.",
+             partial(opened, "Another project", PROJECTS, self.merge), True),
+            ("copy", "Copy the project…", "File and pictures, to another place.",
+             partial(saved, "Copy to", PROJECTS, self.copy_to), False),
+            ("archive", "Archive to one file…", "A zip with everything, to keep or to send.",
+             partial(saved, "Pack into", "*.zip", self.archive), False),
+            ("empty", "Empty the rejected…", "Deletes rejected pictures for good; ends undo.",
+             self._ask_empty, True),
+            ("shrink", "Shrink", "Deletes files that nothing needs any more.",
+             self.shrink, True),
+        )  # fmt: skip
+        for line, (key, text, what, act, writes) in enumerate(verbs):
             made = button(text, act)
             made.setAccessibleDescription(what)
             made.setEnabled(not (writes and session.is_read_only))
@@ -73,10 +75,7 @@ class CareDialog(QDialog):
         self.lines = QListWidget()
         self.lines.setAccessibleName("Files")
         self.lines.hide()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        layout.addWidget(heading("Project care", 1.2))
+        layout = dialog_layout(self, "Project care", spacing=12)
         layout.addLayout(grid)
         layout.addWidget(self.outcome)
         layout.addWidget(self.lines, 1)
@@ -111,7 +110,7 @@ class CareDialog(QDialog):
         def refuse(error: Exception) -> None:
             if self.is_gone or not isinstance(error, DaFusionError):
                 self.session.failed.emit(error)
-            show(_words(error), [])
+            show(str(error), [])
 
         self.session.imports.submit(work, lambda answer: show(*answer), refuse)
 
@@ -172,24 +171,10 @@ class CareDialog(QDialog):
         if folder:
             self.locate(Path(folder))
 
-    def _ask_merge(self) -> None:
-        name = self._ask_file(QFileDialog.getOpenFileName, "Another project", "*.dafusion")
-        if name:
-            self.merge(Path(name))
-
-    def _ask_copy(self) -> None:
-        name = self._ask_file(QFileDialog.getSaveFileName, "Copy to", "*.dafusion")
-        if name:
-            self.copy_to(Path(name))
-
-    def _ask_archive(self) -> None:
-        name = self._ask_file(QFileDialog.getSaveFileName, "Pack into", "*.zip")
-        if name:
-            self.archive(Path(name))
-
-    def _ask_file(self, ask: Any, title: str, ending: str) -> str:
+    def _ask_path(self, ask: Any, title: str, ending: str, act: Callable[[Path], None]) -> None:
         name: str = ask(self, title, str(self.project.path.parent), ending)[0]
-        return name
+        if name:
+            act(Path(name))
 
     def _ask_empty(self) -> None:
         answer = QMessageBox.question(
@@ -207,9 +192,3 @@ class CareDialog(QDialog):
 
 def _told(freed: Freed) -> Answer:
     return freed.sentence, []
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, DaFusionError):
-        return f"{error.text} {error.hint or ''}".strip()
-    return str(error)

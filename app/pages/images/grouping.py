@@ -12,15 +12,13 @@ from PySide6.QtWidgets import (
     QDialog,
     QLineEdit,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from app.session import Session
 from app.text import count
-from app.widgets.parts import button, form, guard_wheel, heading, label, row
+from app.widgets.parts import button, dialog_layout, form, guard_wheel, label, row
 from app.widgets.plain_table import PlainTable
-from dafusion_core.domain.errors import DaFusionError
 
 WAYS = (
     ("name", "A pattern in the file name"),
@@ -40,7 +38,6 @@ class GroupingDialog(QDialog):
         self, session: Session, chosen: Sequence[int], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Find groups")
         self.resize(520, 560)
         self._session = session
         self._chosen = list(chosen)
@@ -61,17 +58,12 @@ class GroupingDialog(QDialog):
         self.found.setAccessibleName("Groups that would be made")
         self.what = label("", "muted", wrap=True)
         self.start = button("Group", self._group, "primary")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 18, 20, 16)
-        layout.setSpacing(12)
-        layout.addWidget(heading("Find groups", 1.2))
-        layout.addWidget(
-            label(
-                "Pictures of one plant, animal, place or day stay together in every split, so that "
-                "nothing is tested on a relative of what was learned.",
-                "muted",
-                wrap=True,
-            )
+        layout = dialog_layout(
+            self,
+            "Find groups",
+            "Pictures of one plant, animal, place or day stay together in every split, so that "
+            "nothing is tested on a relative of what was learned.",
+            spacing=12,
         )
         self.fields = form(
             ("Group by", self.way), ("Pattern", self.pattern), ("Folders up", self.level)
@@ -127,7 +119,7 @@ class GroupingDialog(QDialog):
         self._session.reads.submit(
             lambda: project.find_groups(**arguments),
             lambda found: self._show(number, found, ""),
-            lambda error: self._show(number, {}, _words(error)),
+            lambda error: self._show(number, {}, str(error)),
         )
 
     def _show(self, number: int, groups: dict[str, list[int]], problem: str) -> None:
@@ -147,9 +139,3 @@ class GroupingDialog(QDialog):
         project, arguments = self._session.project, self.arguments
         self._session.do(lambda: project.group_by(**arguments))
         self.accept()
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, DaFusionError):
-        return f"{error.text} {error.hint or ''}".strip()
-    return str(error)
