@@ -7,14 +7,15 @@ import json
 import os
 import re
 import shutil
-import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from PySide6.QtCore import QProcess, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app import ui_state
+from app.widgets.helper import Helper
 from app.widgets.parts import button, heading, label, row
 
 GIB = 2**30
@@ -63,7 +64,8 @@ class HardwareCard(QFrame):
         self.more = button(
             "Check this computer", self.start, "link", "Loads torch once, in another process."
         )
-        self._process: QProcess | None = None
+        self.helper = Helper(self)
+        self.helper.answered.connect(self._on_answer)
         self._recall()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 12, 16, 12)
@@ -75,40 +77,24 @@ class HardwareCard(QFrame):
 
     def start(self) -> None:
         """Ask the helper; what it finds appears when it is there."""
-        if self._process is not None:
-            return
-        self.more.setEnabled(False)
-        self.more.setText("Checking…")
-        process = QProcess(self)
-        process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(lambda _error: self._on_finished())
-        self._process = process
-        process.start(sys.executable, ["-m", "dafusion_core", "doctor", "--json"])
+        if not self.helper.is_busy:
+            self.more.setEnabled(False)
+            self.more.setText("Checking…")
+            self.helper.start("doctor")
 
     def stop(self) -> None:
         """End the helper."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.finished.disconnect()
-            process.errorOccurred.disconnect()
-            process.kill()
-            process.waitForFinished(2000)
-            process.deleteLater()
+        self.helper.end()
 
-    def _on_finished(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        answer = bytes(process.readAllStandardOutput().data()).decode("utf-8", "replace")
-        process.deleteLater()
+    def _on_answer(self, answer: dict[str, Any] | None) -> None:
         self.more.setEnabled(True)
         self.more.setText("Check again")
-        try:
-            self.take(json.loads(answer))
-        except ValueError:
+        if answer is None:
             self.verdict.setText("The check did not answer. `dafusion doctor` says more.")
+        else:
+            self.take(answer)
 
-    def take(self, answer: dict) -> None:
+    def take(self, answer: dict[str, Any]) -> None:
         """Show what `dafusion doctor --json` found."""
         wrong = []
         gpu: float | None = None

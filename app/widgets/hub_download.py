@@ -6,14 +6,14 @@ is shows in the cache folder.
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
+from typing import Any
 
-from PySide6.QtCore import QProcess, QProcessEnvironment, QTimer, Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from app.costs import size_words
+from app.widgets.helper import Helper
 from app.widgets.parts import button, label, row
 from dafusion_core.api.base_models import bytes_here, describe_model, hub_cache
 from dafusion_core.domain.specs import ModelSource
@@ -31,13 +31,11 @@ class HubDownload(QWidget):
 
     arrived = Signal()
 
-    #: What runs the helper; tests put another program here.
-    program: tuple[str, ...] = (sys.executable, "-m", "dafusion_core")
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.source = ModelSource("hub", "")
-        self._process: QProcess | None = None
+        self.helper = Helper(self)
+        self.helper.answered.connect(self._on_answer)
         self._is_looking = False
         self._bytes = 0
         self.note = label("", "muted", wrap=True, select=True)
@@ -63,11 +61,6 @@ class HubDownload(QWidget):
         layout.addLayout(row(self.look, self.go, self.stop, None))
         self._show_idle("")
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether the helper is at work."""
-        return self._process is not None
-
     def show_source(self, source: ModelSource) -> None:
         """Speak of another model; a download of the one before ends, what arrived is kept."""
         if source == self.source:
@@ -90,18 +83,10 @@ class HubDownload(QWidget):
         self.go.setVisible(facts is None and bool(self._bytes))
 
     def _run(self, *arguments: str) -> None:
-        process = QProcess(self)
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.remove("HF_HUB_OFFLINE")
-        process.setProcessEnvironment(environment)
-        process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(lambda _error: self._on_finished())
-        self._process = process
         name = self.source.location
         if self.source.revision:
             name += f"@{self.source.revision}"
-        program, *first = self.program
-        process.start(program, [*first, "models", "download", name, *arguments, "--json"])
+        self.helper.start("models", "download", name, *arguments, online=True)
         self.look.hide()
         self.go.hide()
         self.stop.show()
@@ -131,25 +116,11 @@ class HubDownload(QWidget):
 
     def end(self) -> None:
         """End the helper without a word."""
-        process, self._process = self._process, None
         self._watch.stop()
-        if process is not None:
-            process.finished.disconnect()
-            process.errorOccurred.disconnect()
-            process.kill()
-            process.waitForFinished(2000)
-            process.deleteLater()
+        self.helper.end()
 
-    def _on_finished(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        text = bytes(process.readAllStandardOutput().data()).decode("utf-8", "replace")
-        process.deleteLater()
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = {"error": {"text": "The helper process did not answer.", "hint": ""}}
+    def _on_answer(self, answer: dict[str, Any] | None) -> None:
+        answer = answer or {"error": {"text": "The helper process did not answer."}}
         if "error" in answer:
             error = answer["error"]
             self._show_idle(f"{error['text']} {error.get('hint', '')}".strip())
