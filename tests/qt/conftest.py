@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from app.main import make_application
 from app.main_window import MainWindow
 from app.session import Session
+from app.steps import Step
 from app.workspace import Workspace
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
@@ -89,6 +91,16 @@ def workspace_of(window: MainWindow) -> Workspace:
     return window.workspace
 
 
+P = TypeVar("P", bound=QWidget)
+
+
+def page_of(window: MainWindow, step: Step, kind: type[P]) -> P:
+    """The page of a step, which must be of this kind."""
+    page = workspace_of(window).pages[step]
+    assert isinstance(page, kind)
+    return page
+
+
 def states(window: MainWindow) -> dict[str, JobState]:
     """The newest job of each kind."""
     assert window.session is not None
@@ -105,6 +117,12 @@ def wait_imported(qtbot: QtBot, window: MainWindow, number: int) -> None:
         )
 
     qtbot.waitUntil(done, timeout=10_000)
+
+
+def take_photos(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
+    """Import the folder of the fixture `photos`, as if it were dropped."""
+    window.take(photos)
+    wait_imported(qtbot, window, 24)
 
 
 def wait_until_done(qtbot: QtBot, window: MainWindow, timeout: int = 30_000) -> None:

@@ -12,14 +12,13 @@ from pytestqt.qtbot import QtBot
 from app.main_window import MainWindow
 from app.pages.images.care import CareDialog
 from dafusion_core import api
-from tests.qt.conftest import wait_imported
+from tests.qt.conftest import take_photos
 from tests.qt.test_whole import nameless
 
 
 @pytest.fixture
 def dialog(qtbot: QtBot, window: MainWindow, photos: Path) -> CareDialog:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     qtbot.waitUntil(window.actions_table["care"].isEnabled)
     window.actions_table["care"].trigger()
     found = window.findChild(CareDialog)

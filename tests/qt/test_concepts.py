@@ -18,22 +18,19 @@ from app.pages.concepts.looks import LooksView, read_looks, stored_looks
 from app.pages.concepts.page import ConceptsPage
 from app.plans import ConceptChoices, queue_concepts
 from app.steps import Step
-from app.widgets.hub_download import HubDownload
+from app.widgets.helper import Helper
 from app.widgets.model_picker import ModelPicker
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import ErasedModel, JobState, TokenEmbedding
 from dafusion_core.jobs.events import PreviewReady
-from tests.qt.conftest import drop, states, wait_imported, workspace_of
+from tests.qt.conftest import drop, page_of, states, take_photos, workspace_of
 
 
 @pytest.fixture
 def page(qtbot: QtBot, window: MainWindow, photos: Path) -> ConceptsPage:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace_of(window).show_step(Step.CONCEPTS)
-    page = workspace_of(window).pages[Step.CONCEPTS]
-    assert isinstance(page, ConceptsPage)
-    return page
+    return page_of(window, Step.CONCEPTS, ConceptsPage)
 
 
 def sheet(rows: int) -> QImage:
@@ -214,7 +211,7 @@ def test_a_model_is_looked_up_then_fetched(
     qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "helper.py").write_text(HELPER)
-    monkeypatch.setattr(HubDownload, "program", (sys.executable, str(tmp_path / "helper.py")))
+    monkeypatch.setattr(Helper, "program", (sys.executable, str(tmp_path / "helper.py")))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     picker = ModelPicker()

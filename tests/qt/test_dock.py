@@ -25,7 +25,7 @@ from dafusion_core.jobs.events import (
     PreviewReady,
 )
 from dafusion_core.settings import Settings
-from tests.qt.conftest import wait_imported, wait_until_done, workspace_of
+from tests.qt.conftest import take_photos, wait_imported, wait_until_done, workspace_of
 
 
 def progress(at: float, done: float) -> JobProgress:
@@ -129,8 +129,7 @@ def test_a_running_job_samples_and_saves_when_asked(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.3")
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     said: list[str] = []
 

@@ -17,18 +17,16 @@ from dafusion_core.api.base_models import describe_model
 from dafusion_core.domain.records import JobState
 from dafusion_core.domain.regions import RegionKind
 from dafusion_core.domain.specs import ModelSource
-from tests.qt.conftest import states, wait_imported, workspace_of
+from tests.qt.conftest import page_of, states, take_photos, workspace_of
 
 
 @pytest.fixture
 def page(qtbot: QtBot, window: MainWindow, photos: Path) -> GeneratePage:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     assert window.session is not None
     window.session.project.make_split()
     workspace_of(window).show_step(Step.GENERATE)
-    page = workspace_of(window).pages[Step.GENERATE]
-    assert isinstance(page, GeneratePage)
+    page = page_of(window, Step.GENERATE, GeneratePage)
     qtbot.waitUntil(lambda: page.preview.image_id is not None)
     return page
 
@@ -138,8 +136,7 @@ def test_memory_is_told_before_the_start(
 
 
 def test_a_preview_needs_no_split_before(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     assert window.session is not None
     project = window.session.project
     test_photo = project.images()[0].id

@@ -16,17 +16,15 @@ from app.pages.images.grouping import GroupingDialog
 from app.pages.images.page import ImagesPage
 from app.steps import Step
 from dafusion_core.domain.records import Part
-from tests.qt.conftest import wait_imported, workspace_of
+from tests.qt.conftest import page_of, take_photos, wait_imported, workspace_of
 from tests.qt.test_images import counts, settle
 from tests.qt.test_whole import nameless
 
 
 @pytest.fixture
 def page(qtbot: QtBot, window: MainWindow, photos: Path) -> ImagesPage:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
-    page = workspace_of(window).pages[Step.IMAGES]
-    assert isinstance(page, ImagesPage)
+    take_photos(qtbot, window, photos)
+    page = page_of(window, Step.IMAGES, ImagesPage)
     qtbot.waitUntil(lambda: page.model.rowCount() == 24)
     return page
 

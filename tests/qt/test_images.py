@@ -16,15 +16,13 @@ from app.pages.images.page import ImagesPage
 from app.steps import Step
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation
-from tests.qt.conftest import wait_imported, workspace_of
+from tests.qt.conftest import page_of, take_photos
 
 
 @pytest.fixture
 def page(qtbot: QtBot, window: MainWindow, photos: Path) -> ImagesPage:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
-    page = workspace_of(window).pages[Step.IMAGES]
-    assert isinstance(page, ImagesPage)
+    take_photos(qtbot, window, photos)
+    page = page_of(window, Step.IMAGES, ImagesPage)
     qtbot.waitUntil(lambda: page.model.rowCount() == 24)
     page.grid.setFocus()
     page.grid.go_to_place(0)

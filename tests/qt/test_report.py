@@ -23,7 +23,7 @@ from app.widgets.report_view import ReportView, prepare
 from dafusion_core.evaluation.html import page as make_page
 from dafusion_core.jobs import queue
 from dafusion_core.storage.results import add_result
-from tests.qt.conftest import make_pictures, wait_imported, wait_until_done, workspace_of
+from tests.qt.conftest import make_pictures, page_of, take_photos, wait_until_done, workspace_of
 
 
 def jpeg(color: str, width: int = 224) -> str:
@@ -77,10 +77,8 @@ def test_drawings_and_pictures_are_shown(qtbot: QtBot) -> None:
 @pytest.fixture
 def page(qtbot: QtBot, window: MainWindow, photos: Path) -> ReportPage:
     """A project with a verdict."""
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
-    page = workspace_of(window).pages[Step.REPORT]
-    assert isinstance(page, ReportPage)
+    take_photos(qtbot, window, photos)
+    page = page_of(window, Step.REPORT, ReportPage)
     queue_training(page.project, TrainChoices(seeds=2, epochs=1))
     page.session.start_queue()
     wait_until_done(qtbot, window)
@@ -160,8 +158,7 @@ def test_a_classifier_is_handed_on(
 def test_what_would_be_written_is_said_before(
     qtbot: QtBot, window: MainWindow, photos: Path, tmp_path: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     assert window.session is not None
     project = window.session.project
     make_pictures(project, queue_generation(project, GenerateChoices()), 0, 6)

@@ -26,7 +26,7 @@ from app.widgets.plot import Line, Plot, smooth
 from dafusion_core.domain.records import JobState
 from dafusion_core.evaluation.few_shot import Cell, ExperimentTable, Point
 from dafusion_core.storage.checks import add_checks
-from tests.qt.conftest import make_pictures, wait_imported, wait_until_done, workspace_of
+from tests.qt.conftest import make_pictures, page_of, take_photos, wait_until_done, workspace_of
 
 # ------------------------------------------------------------------------------- forms
 
@@ -53,11 +53,9 @@ def test_the_base_model_says_what_is_wrong(qtbot: QtBot, tmp_path: Path) -> None
 def test_recipes_fill_the_form_and_the_cost_follows(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace_of(window).show_step(Step.CONCEPTS)
-    page = workspace_of(window).pages[Step.CONCEPTS]
-    assert isinstance(page, ConceptsPage)
+    page = page_of(window, Step.CONCEPTS, ConceptsPage)
     assert page.form.choices() == ConceptChoices()
     assert "on a laptop without a GPU" in page.form.cost.text()
     page.form.recipe.setCurrentIndex(page.form.recipe.findData("paper"))
@@ -73,12 +71,10 @@ def test_recipes_fill_the_form_and_the_cost_follows(
 
 
 def test_another_t0_can_be_added(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.session.project.make_split()  # type: ignore[union-attr]
     workspace_of(window).show_step(Step.GENERATE)
-    page = workspace_of(window).pages[Step.GENERATE]
-    assert isinstance(page, GeneratePage)
+    page = page_of(window, Step.GENERATE, GeneratePage)
     page.slider.setValue(40)
     page.add_t0.click()
     assert page.choices().t0_set == (0.25, 0.4, 0.5, 0.75, 1.0)
@@ -137,13 +133,11 @@ def test_plots_hide_groups_and_tell_values(qtbot: QtBot) -> None:
 def test_cells_of_the_matrix_open_their_pictures(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.actions_table["everything"].trigger()
     wait_until_done(qtbot, window)
     workspace_of(window).show_step(Step.TRAIN)
-    page = workspace_of(window).pages[Step.TRAIN]
-    assert isinstance(page, TrainPage)
+    page = page_of(window, Step.TRAIN, TrainPage)
     qtbot.waitUntil(lambda: page.table.rowCount() == 6)
     assert page.table.item(0, 1).text() == "real images only"
     page.show_part("mistakes")
@@ -154,15 +148,14 @@ def test_cells_of_the_matrix_open_their_pictures(
     view.table.setCurrentCell(truth, said)
     ids = set(view.model.ids)
     assert ids
-    arm = view.arm.currentText()
+    arm = view.chooser.arm.currentText()
     runs = [run for run in page.project.runs() if run.arm == arm]
     assert ids == {a.image_id for a in answers_of(runs) if (a.truth, a.said) == (truth, said)}
     assert arm_words({"generation_job": 3, "alpha": 0.5}) == "α 0.5, pictures of job 3"
 
 
 def test_checks_mark_filter_and_sort(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     project = window.session.project  # type: ignore[union-attr]
     project.make_split()
     job = project.generate(variants=1)
@@ -208,8 +201,7 @@ def test_checks_mark_filter_and_sort(qtbot: QtBot, window: MainWindow, photos: P
 
 def test_findings_come_with_remedies(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
     copied = (photos / "ragwort" / "ragwort-00.png").read_bytes()
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     assert copied
     window.actions_table["health"].trigger()
     dialog = window.findChild(HealthDialog)
@@ -223,8 +215,7 @@ def test_findings_come_with_remedies(qtbot: QtBot, window: MainWindow, photos: P
 
 
 def test_a_waiting_job_can_be_put_first(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     project = window.session.project  # type: ignore[union-attr]
     first, second = project.erase(["thistle"]), project.erase(["dock"])
     panel = workspace_of(window).jobs
@@ -237,8 +228,7 @@ def test_a_waiting_job_can_be_put_first(qtbot: QtBot, window: MainWindow, photos
 def test_experiments_are_asked_for_and_shown(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     project = window.session.project  # type: ignore[union-attr]
     view = ExperimentsView(window.session)  # type: ignore[arg-type]
     qtbot.addWidget(view)
@@ -279,13 +269,11 @@ def test_experiments_are_asked_for_and_shown(
 
 
 def test_a_dropped_picture_is_asked_about(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.actions_table["everything"].trigger()
     wait_until_done(qtbot, window)
     workspace_of(window).show_step(Step.TRAIN)
-    page = workspace_of(window).pages[Step.TRAIN]
-    assert isinstance(page, TrainPage)
+    page = page_of(window, Step.TRAIN, TrainPage)
     page.show_part("try")
     assert page.try_it.run.count() == 6
     page.try_it.ask(photos / "spurge" / "spurge-01.png")
@@ -295,8 +283,7 @@ def test_a_dropped_picture_is_asked_about(qtbot: QtBot, window: MainWindow, phot
 
 
 def test_exports_have_a_form_and_a_summary(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     project = window.session.project  # type: ignore[union-attr]
     project.make_split()
     ids = make_pictures(project, project.generate(variants=1), 0, 6)
@@ -317,8 +304,7 @@ def test_exports_have_a_form_and_a_summary(qtbot: QtBot, window: MainWindow, pho
 def test_ctrl_enter_does_the_step_that_is_shown(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     assert window.session is not None
     project, actions = window.session.project, window.actions_table
     workspace_of(window).show_step(Step.REPORT)

@@ -19,8 +19,9 @@ from app.widgets.bars import ReliabilityDiagram
 from dafusion_core.domain.records import Curation, JobState, Part, TrainingRun
 from tests.qt.conftest import (
     make_pictures,
+    page_of,
     states,
-    wait_imported,
+    take_photos,
     wait_until_done,
     workspace_of,
 )
@@ -28,11 +29,8 @@ from tests.qt.conftest import (
 
 @pytest.fixture
 def page(qtbot: QtBot, window: MainWindow, photos: Path) -> TrainPage:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
-    page = workspace_of(window).pages[Step.TRAIN]
-    assert isinstance(page, TrainPage)
-    return page
+    take_photos(qtbot, window, photos)
+    return page_of(window, Step.TRAIN, TrainPage)
 
 
 def run_of(probabilities: list[list[float]], truth: list[int], seed: int = 0) -> TrainingRun:

@@ -16,7 +16,14 @@ from app.steps import Step
 from app.workspace import Workspace
 from dafusion_core import api
 from dafusion_core.domain.records import Curation, JobState
-from tests.qt.conftest import make_pictures, states, wait_imported, wait_until_done, workspace_of
+from tests.qt.conftest import (
+    make_pictures,
+    page_of,
+    states,
+    take_photos,
+    wait_until_done,
+    workspace_of,
+)
 
 
 @pytest.fixture
@@ -50,12 +57,10 @@ def card_text(workspace: Workspace, kind: str) -> str:
 def test_a_model_folder_that_is_missing(
     qtbot: QtBot, window: MainWindow, photos: Path, tmp_path: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     workspace.show_step(Step.CONCEPTS)
-    page = workspace.pages[Step.CONCEPTS]
-    assert isinstance(page, ConceptsPage)
+    page = page_of(window, Step.CONCEPTS, ConceptsPage)
     model = page.form.model
     model.kind.setCurrentIndex(model.kind.findData("folder"))
     model.place.setText(str(tmp_path / "unplugged" / "model"))
@@ -103,8 +108,7 @@ def test_a_full_disk_while_generating(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_TROUBLE", "disk-full@5")
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     window.actions_table["everything"].trigger()
     stopped = {JobState.FAILED, JobState.INTERRUPTED}
@@ -135,8 +139,7 @@ def test_a_worker_that_dies_is_replaced_and_its_job_goes_on(
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_TROUBLE", "die-once@6")
     monkeypatch.setenv("DAFUSION_TEST_FLAG", str(tmp_path / "died"))
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.actions_table["everything"].trigger()
     wait_until_done(qtbot, window)
     assert (tmp_path / "died").exists()
@@ -146,8 +149,7 @@ def test_a_worker_that_dies_each_time_says_so(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_TROUBLE", "die@6")
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     window.actions_table["everything"].trigger()
     qtbot.waitUntil(lambda: states(window).get("generate") is JobState.FAILED, timeout=30_000)

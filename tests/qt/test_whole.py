@@ -36,7 +36,7 @@ from app.theme import DARK, LIGHT, Colors, Mode, theme
 from app.widgets.hardware_card import HardwareCard, allows
 from dafusion_core import api
 from dafusion_core.settings import SETTINGS, Settings
-from tests.qt.conftest import make_pictures, wait_imported, workspace_of
+from tests.qt.conftest import make_pictures, take_photos, workspace_of
 
 # ------------------------------------------------------------------------------- contrast
 
@@ -122,8 +122,7 @@ def nameless(root: QWidget) -> list[str]:
 
 
 def test_everything_has_a_name(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     for step in Step:
         workspace_of(window).show_step(step)
         qtbot.wait(10)
@@ -191,8 +190,7 @@ def test_ranks() -> None:
 
 
 def test_the_palette_runs_what_is_typed(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.actions_table["palette"].trigger()
     palette = window.findChild(Palette)
     assert isinstance(palette, Palette)
@@ -225,8 +223,7 @@ def test_settings_come_from_their_declarations(qtbot: QtBot, window: MainWindow)
 
 
 def test_the_layout_is_remembered(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     path = window.session.project.path  # type: ignore[union-attr]
     workspace_of(window).show_step(Step.TRAIN)
     window.actions_table["jobs_panel"].trigger()
@@ -280,7 +277,7 @@ def test_a_helper_that_is_checking_ends_with_the_window(qtbot: QtBot) -> None:
     card.start()
     assert not card.more.isEnabled()
     card.stop()
-    assert card._process is None
+    assert not card.helper.is_busy
 
 
 # ------------------------------------------------------------------------------- leaving
@@ -291,8 +288,7 @@ def test_the_debug_bundle_has_no_pictures_and_no_home(
 ) -> None:
     from app.bundle import write_bundle
 
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     project = window.session.project  # type: ignore[union-attr]
     log = project.log_path()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -324,8 +320,7 @@ def test_work_can_go_on_without_the_window(
 def test_a_project_that_is_moved_away_is_told(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     session = window.session
     assert session is not None
     session._watch.setInterval(20)

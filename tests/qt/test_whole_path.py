@@ -20,7 +20,15 @@ from app.widgets.job_card import JobCard
 from dafusion_core.domain.records import Curation, JobState
 from dafusion_core.jobs.events import UnitFinished
 from tests.fake_methods import TARGET
-from tests.qt.conftest import drop, states, wait_imported, wait_until_done, workspace_of
+from tests.qt.conftest import (
+    drop,
+    page_of,
+    states,
+    take_photos,
+    wait_imported,
+    wait_until_done,
+    workspace_of,
+)
 
 
 def rejected(window: MainWindow) -> int:
@@ -59,8 +67,7 @@ def test_from_a_dropped_folder_to_a_verdict(qtbot: QtBot, window: MainWindow, ph
     qtbot.waitUntil(lambda: workspace.states[Step.TRAIN].state is StepState.STALE)
 
     workspace.show_step(Step.REPORT)
-    report = workspace.pages[Step.REPORT]
-    assert isinstance(report, ReportPage)
+    report = page_of(window, Step.REPORT, ReportPage)
     assert report.stack.currentWidget() is report.content
     assert report.verdict is not None
     assert report.sentence.text() == "\n".join(report.verdict.sentences)
@@ -90,8 +97,7 @@ def test_closing_while_running_keeps_what_is_done_and_resumes(
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.15")
     window = make_window()
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     assert window.session is not None
     path = window.session.project.path
     window.actions_table["everything"].trigger()
@@ -147,8 +153,7 @@ def test_cancel_says_stopping_at_once_and_retry_finishes(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.1")
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     window.actions_table["concepts"].trigger()
     panel = workspace.jobs
@@ -174,8 +179,7 @@ def test_a_failed_job_says_why_and_what_to_do(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_TROUBLE", "memory@0")
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     window.actions_table["everything"].trigger()
     qtbot.waitUntil(lambda: states(window).get("generate") is JobState.FAILED, timeout=15_000)
@@ -192,8 +196,7 @@ def test_a_failed_job_says_why_and_what_to_do(
 def test_workers_that_cannot_start_are_reported_and_work_goes_on_later(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     monkeypatch.setattr(Session, "worker_target", "tests.qt.there_is_no_such_module:run")
     window.actions_table["concepts"].trigger()
@@ -215,8 +218,7 @@ def test_pausing_frees_the_worker_and_resuming_goes_on(
     qtbot: QtBot, window: MainWindow, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.1")
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     window.actions_table["concepts"].trigger()
     panel = workspace.jobs
@@ -245,8 +247,7 @@ def test_pausing_frees_the_worker_and_resuming_goes_on(
 def test_news_that_was_on_its_way_while_closing_is_dropped(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     session = window.session
     assert session is not None
     session.close_now()
@@ -257,7 +258,6 @@ def test_news_that_was_on_its_way_while_closing_is_dropped(
 def test_one_closing_is_enough_when_nothing_runs(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=5_000)

@@ -28,7 +28,7 @@ from app.widgets.shortcuts import ShortcutsDialog
 from dafusion_core import api
 from dafusion_core.domain.errors import Cancelled, EnvironmentProblem, UserError
 from dafusion_core.domain.records import Curation
-from tests.qt.conftest import drop, wait_imported, wait_until_done, workspace_of
+from tests.qt.conftest import drop, take_photos, wait_imported, wait_until_done, workspace_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -301,8 +301,7 @@ def test_the_log_stays_at_its_end_only_if_it_was_there(qtbot: QtBot, tmp_path: P
 
 
 def test_curating_with_the_keyboard(qtbot: QtBot, window: MainWindow, photos: Path) -> None:
-    window.take(photos)
-    wait_imported(qtbot, window, 24)
+    take_photos(qtbot, window, photos)
     window.actions_table["generate"].trigger()  # learns first, because nothing was learned
     wait_until_done(qtbot, window)
     workspace = workspace_of(window)

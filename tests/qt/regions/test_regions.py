@@ -24,36 +24,16 @@ from dafusion_core.domain.regions import RegionKind
 from dafusion_core.domain.specs import GenerationPlan, ModelSource
 from dafusion_core.worker.binding import bind_generation
 from tests.qt.conftest import wait_imported
-from tests.qt.drawing import (
+from tests.qt.regions.drawing import (
     click,
     drag,
     drawn,
     keys,
-    make_pots,
     open_large,
     paint_all_kinds,
     settle,
     touched,
 )
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Two classes of three pictures; one lies on its side and says so."""
-    return make_pots(tmp_path / "pots")
-
-
-@pytest.fixture
-def page(qtbot: QtBot, window: MainWindow, pictures: Path) -> ImagesPage:
-    window.take(pictures)
-    wait_imported(qtbot, window, 6)
-    return open_large(qtbot, window, 0)
-
-
-@pytest.fixture
-def editor(page: ImagesPage) -> RegionEditor:
-    assert page.editor is not None
-    return page.editor
 
 
 @pytest.mark.parametrize("place", [0, 4], ids=["as it lies", "turned by EXIF"])

@@ -16,7 +16,7 @@ from app.regions.editor import RegionEditor
 from dafusion_core.api.project import Project
 from dafusion_core.domain.regions import RegionKind
 from tests.qt.conftest import wait_imported
-from tests.qt.drawing import (
+from tests.qt.regions.drawing import (
     LEFT,
     RIGHT,
     click,

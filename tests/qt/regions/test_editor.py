@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,15 +21,14 @@ from app.regions.list_model import RegionListModel
 from app.regions.tools import ToolKey
 from app.steps import Step
 from app.widgets.region_overlay import describe_regions, overlay_of
-from tests.qt.conftest import wait_imported, workspace_of
-from tests.qt.drawing import (
+from tests.qt.conftest import workspace_of
+from tests.qt.regions.drawing import (
     NONE,
     at,
     click,
     drag,
     drawn,
     keys,
-    make_pots,
     open_large,
     paint_all_kinds,
     settle,
@@ -38,25 +36,6 @@ from tests.qt.drawing import (
     wheel,
 )
 from tests.qt.test_whole import nameless
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Two classes of three pictures; one lies on its side and says so."""
-    return make_pots(tmp_path / "pots")
-
-
-@pytest.fixture
-def page(qtbot: QtBot, window: MainWindow, pictures: Path) -> ImagesPage:
-    window.take(pictures)
-    wait_imported(qtbot, window, 6)
-    return open_large(qtbot, window, 0)
-
-
-@pytest.fixture
-def editor(page: ImagesPage) -> RegionEditor:
-    assert page.editor is not None
-    return page.editor
 
 
 def test_points_of_a_polygon(qtbot: QtBot, editor: RegionEditor) -> None:

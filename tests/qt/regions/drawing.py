@@ -21,7 +21,7 @@ from app.regions.canvas import PictureCanvas
 from app.regions.editor import RegionEditor
 from app.steps import Step
 from dafusion_core.api.project import Project
-from tests.qt.conftest import workspace_of
+from tests.qt.conftest import page_of
 
 SIZES = {"lily": (150, 100), "moss": (90, 140)}
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
@@ -46,8 +46,7 @@ def make_pots(folder: Path) -> Path:
 
 def open_large(qtbot: QtBot, window: MainWindow, place: int) -> ImagesPage:
     """The `place`-th picture in the editor, opened by key."""
-    page = workspace_of(window).pages[Step.IMAGES]
-    assert isinstance(page, ImagesPage)
+    page = page_of(window, Step.IMAGES, ImagesPage)
     qtbot.waitUntil(lambda: page.model.rowCount() == 6)
     page.grid.setFocus()
     page.grid.go_to_place(place)
