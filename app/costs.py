@@ -15,6 +15,7 @@ from dafusion_core.api.base_models import ModelFacts, estimate_memory
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import Memory
+from dafusion_core.language import _
 from dafusion_core.settings import get_str
 
 #: Seconds on two cores with the bundled model: per picture and step, class and step, fit and epoch.
@@ -35,10 +36,16 @@ class Cost:
         """“Takes about 3 min and 4 MB, going by what it took last time.”"""
         disk = size_words(self.bytes)
         if self.seconds is None:
-            return f"Needs about {disk} on disk. How long it takes shows after the first pieces."
+            return _(
+                "Needs about {disk} on disk. How long it takes shows after the first pieces."
+            ).format(disk=disk)
         time = duration(max(1.0, self.seconds))
-        source = "going by the last time" if self.is_measured else "on a laptop without a GPU"
-        return f"Takes about {time} and {disk} on disk, {source}."
+        words = (
+            _("Takes about {time} and {disk} on disk, going by the last time.")
+            if self.is_measured
+            else _("Takes about {time} and {disk} on disk, on a laptop without a GPU.")
+        )
+        return words.format(time=time, disk=disk)
 
 
 def size_words(number: float) -> str:
@@ -122,11 +129,13 @@ def memory_sentence(
     if need is None:
         return ""
     if on_card:
-        return f"Needs about {size_words(need)} of the graphics card's memory."
+        return _("Needs about {need} of the graphics card's memory.").format(need=size_words(need))
     import psutil  # not needed before the window is there
 
     found = psutil.virtual_memory()
-    words = f"Needs about {size_words(need)} of memory; {size_words(found.available)} are free."
+    words = _("Needs about {need} of memory; {free} are free.").format(
+        need=size_words(need), free=size_words(found.available)
+    )
     if need > found.total:
-        words += " That is more than this computer has: choose smaller pictures or less at once."
+        words += _(" That is more than this computer has: choose smaller pictures or less at once.")
     return words

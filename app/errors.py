@@ -21,6 +21,7 @@ from dafusion_core.domain.errors import (
     UserError,
     describe_error,
 )
+from dafusion_core.language import _
 
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 
@@ -92,14 +93,16 @@ class ErrorPresenter(QObject):
             return  # One mistake often causes many; the first tells most.
         box = QMessageBox(self._window)
         box.setIcon(QMessageBox.Icon.Critical)
-        box.setWindowTitle("Something went wrong")
+        box.setWindowTitle(_("Something went wrong"))
         box.setText(text)
         box.setInformativeText(
-            "This is a mistake in the program, not yours. What was finished is saved. "
-            "You can go on; if it comes back, please report it with the details."
+            _(
+                "This is a mistake in the program, not yours. What was finished is saved. "
+                "You can go on; if it comes back, please report it with the details."
+            )
         )
         box.setDetailedText(details_of(error))
-        copy = box.addButton("Copy details", QMessageBox.ButtonRole.ActionRole)
+        copy = box.addButton(_("Copy details"), QMessageBox.ButtonRole.ActionRole)
         copy.clicked.disconnect()
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(details_of(error)))
         box.addButton(QMessageBox.StandardButton.Close)

@@ -37,6 +37,7 @@ from app.widgets.message_bar import MessageBar
 from app.widgets.parts import column, label
 from app.widgets.shortcuts import ShortcutsDialog
 from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from app.session import Session
@@ -93,7 +94,7 @@ class MainWindow(QMainWindow):
     # Menus --------------------------------------------------------------------------------
 
     def _make_menus(self) -> None:
-        menus = {name: self.menuBar().addMenu(f"&{name}") for name in MENUS}
+        menus = {name: self.menuBar().addMenu(title) for name, title in MENUS.items()}
         for spec in ACTIONS:
             menus[spec.menu].addAction(self.actions_table[spec.key])
             if spec.key in GROUP_ENDS:
@@ -140,19 +141,19 @@ class MainWindow(QMainWindow):
     # Asking -------------------------------------------------------------------------------
 
     def _ask_new(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder with one folder per class")
+        folder = QFileDialog.getExistingDirectory(self, _("Folder with one folder per class"))
         if folder:
             self.new_project(Path(folder))
 
     def _ask_open(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open a project", "", "DA-Fusion Studio projects (*.dafusion)"
+        name, _rest = QFileDialog.getOpenFileName(
+            self, _("Open a project"), "", _("DA-Fusion Studio projects (*.dafusion)")
         )
         if name:
             self.open_project(Path(name))
 
     def _ask_import(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder with one folder per class")
+        folder = QFileDialog.getExistingDirectory(self, _("Folder with one folder per class"))
         if folder:
             self._import_from(Path(folder))
 
@@ -165,11 +166,11 @@ class MainWindow(QMainWindow):
     def _ask_report(self) -> None:
         if self.session is None:
             return
-        name, _ = QFileDialog.getSaveFileName(
+        name, _rest = QFileDialog.getSaveFileName(
             self,
-            "Save the report",
+            _("Save the report"),
             str(self.session.project.path.with_suffix(".html")),
-            "A page for any browser (*.html);;A document (*.pdf)",
+            _("A page for any browser (*.html);;A document (*.pdf)"),
         )
         if name:
             self.session.save_report(Path(name))
@@ -202,8 +203,8 @@ class MainWindow(QMainWindow):
     def _ask_bundle(self) -> None:
         from app.bundle import write_bundle
 
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the debug bundle", str(Path.home() / "dafusion-debug.zip"), "*.zip"
+        name, _rest = QFileDialog.getSaveFileName(
+            self, _("Save the debug bundle"), str(Path.home() / "dafusion-debug.zip"), "*.zip"
         )
         if name:
             try:
@@ -211,15 +212,16 @@ class MainWindow(QMainWindow):
             except OSError as error:
                 self.errors.show(error)
             else:
-                self.bar.say("bundle", "info", f"Debug bundle saved: {name}")
+                self.bar.say("bundle", "info", _("Debug bundle saved: {name}").format(name=name))
 
     def _show_about(self) -> None:
         QMessageBox.about(
             self,
             TITLE,
-            f"{TITLE} {dafusion_core.__version__}\n\n"
-            "Data augmentation with diffusion models after Trabucco et al., "
-            "“Effective Data Augmentation With Diffusion Models”, ICLR 2024.",
+            _(
+                "{title} {version}\n\nData augmentation with diffusion models after Trabucco "
+                "et al., “Effective Data Augmentation With Diffusion Models”, ICLR 2024."
+            ).format(title=TITLE, version=dafusion_core.__version__),
         )
 
     # Projects -----------------------------------------------------------------------------
@@ -245,7 +247,9 @@ class MainWindow(QMainWindow):
 
     def _switch(self, path: Path, folder: Path | None) -> None:
         if self.session is not None:
-            self.errors.show(DaFusionError("Another project is open.", "Close it first (Ctrl+W)."))
+            self.errors.show(
+                DaFusionError(_("Another project is open."), _("Close it first (Ctrl+W)."))
+            )
             return
         from app.session import Session
         from dafusion_core import api
@@ -274,8 +278,8 @@ class MainWindow(QMainWindow):
         self.stack.setCurrentWidget(self.workspace)
         self.workspace.refresh()
         ui_state.remember_project(session.project.path)
-        self.where.setText(f"{session.project.path}  ·  saved automatically  ")
-        reading = " (read only)" if session.is_read_only else ""
+        self.where.setText(_("{path}  ·  saved automatically").format(path=session.project.path))
+        reading = _(" (read only)") if session.is_read_only else ""
         self.setWindowTitle(f"{session.project.name}{reading} – {TITLE}")
 
     def _import_from(self, path: Path) -> None:
@@ -294,7 +298,7 @@ class MainWindow(QMainWindow):
             if answer == "stay":
                 return False
             self._goes_on = answer == "keep running"
-        self.statusBar().showMessage("Stopping after this step…")
+        self.statusBar().showMessage(_("Stopping after this step…"))
         self.setEnabled(False)
         if self.workspace is not None:
             self.workspace.store_layout()
@@ -314,7 +318,11 @@ class MainWindow(QMainWindow):
         except OSError as error:
             self.errors.show(error)
         else:
-            self.bar.say("background", "info", f"“{path.stem}” goes on in the background.")
+            self.bar.say(
+                "background",
+                "info",
+                _("“{stem}” goes on in the background.").format(stem=path.stem),
+            )
 
     def _on_closed(self) -> None:
         self.setEnabled(True)

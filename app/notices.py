@@ -12,6 +12,7 @@ from app.pages.welcome.page import app_icon
 from app.session import Session
 from app.steps import has_unfinished
 from dafusion_core.jobs.events import JobFailed, JobFinished, JobStarted
+from dafusion_core.language import _
 from dafusion_core.settings import get_bool
 
 LONG_S = 20.0  # nobody leaves for less
@@ -42,13 +43,13 @@ class Notices(QObject):
         if isinstance(event, JobStarted):
             self._began = self._began or time.monotonic()
         elif isinstance(event, JobFailed):
-            self._tell(f"Stopped by a problem: {event.text}", "warning")
+            self._tell(_("Stopped by a problem: {text}").format(text=event.text), "warning")
         elif isinstance(event, JobFinished) and not self._session.is_closing:
             jobs = self._session.project.jobs()
             if has_unfinished(jobs):
                 return
             title = next((job.title for job in jobs if job.id == event.job_id), "")
-            self._tell(f"Done: {title}.", "info")
+            self._tell(_("Done: {title}.").format(title=title), "info")
 
     def _tell(self, text: str, kind: str) -> None:
         began, self._began = self._began, None

@@ -11,6 +11,7 @@ from app import ui_state
 from app.actions import ACTIONS
 from app.dialogs.palette import Entry
 from app.steps import STEP_TITLES, Step
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from app.main_window import MainWindow
@@ -28,10 +29,16 @@ def palette_entries(window: MainWindow) -> list[Entry]:
     if window.workspace is not None:
         for number, step in enumerate(Step, 1):
             go = partial(window.workspace.show_step, step)
-            found.append(Entry(f"Go to {STEP_TITLES[step]}", f"Alt+{number}", go))
+            found.append(
+                Entry(
+                    _("Go to {step}").format(step=STEP_TITLES[step]),
+                    f"Alt+{number}",
+                    go,
+                )
+            )
     else:
         for path in ui_state.recent_projects():
             if path.is_file():
                 act = partial(window.open_project, path)
-                found.append(Entry(f"Open {path.stem}", str(path.parent), act))
+                found.append(Entry(_("Open {stem}").format(stem=path.stem), str(path.parent), act))
     return found

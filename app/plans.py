@@ -28,6 +28,7 @@ from dafusion_core.domain.specs import (
     ModelSource,
     Scheduler,
 )
+from dafusion_core.language import _
 
 DEFAULTS = ChainOptions()
 
@@ -197,7 +198,7 @@ def queue_preview(project: Project, choices: GenerateChoices, image_id: int | No
     split = ensure_split(project)
     photos = [image.id for image in project.images(part="train")]
     if not photos:
-        raise UserError("There is no training photo to preview.", "Divide the images first.")
+        raise UserError(_("There is no training photo to preview."), _("Divide the images first."))
     chosen = image_id if image_id in set(photos) else photos[0]
     inversion = learned_with(project)
     return preview(project, make_plan(split, choices, inversion), int(chosen or photos[0]))

@@ -26,6 +26,7 @@ from dafusion_core.jobs.events import (
     WorkerReady,
 )
 from dafusion_core.jobs.supervisor import WORKER_TARGET, JobSupervisor
+from dafusion_core.language import _
 from dafusion_core.settings import get_int, get_str
 from dafusion_core.storage.arrivals import ArrivalMark
 
@@ -188,7 +189,7 @@ class Session(QObject):
         """Write the report file in the background."""
         self.imports.submit(
             lambda: write_report(self.project, path),
-            lambda saved: self.made.emit((f"Report saved: {saved}", saved)),
+            lambda saved: self.made.emit((_("Report saved: {saved}").format(saved=saved), saved)),
         )
 
     def export(self, folder: Path, *, kept_only: bool, real: bool, form: str = "folders") -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from app.text import count
 from dafusion_core.domain.records import Curation, Evaluation, Job, JobState, Split
+from dafusion_core.language import _, count
 
 if TYPE_CHECKING:
     from dafusion_core.api.project import Project
@@ -47,12 +47,12 @@ class StepStatus:
 
 
 STEP_TITLES = {
-    Step.IMAGES: "Images",
-    Step.CONCEPTS: "Concepts",
-    Step.GENERATE: "Generate",
-    Step.CURATE: "Curate",
-    Step.TRAIN: "Train",
-    Step.REPORT: "Report",
+    Step.IMAGES: _("Images"),
+    Step.CONCEPTS: _("Concepts"),
+    Step.GENERATE: _("Generate"),
+    Step.CURATE: _("Curate"),
+    Step.TRAIN: _("Train"),
+    Step.REPORT: _("Report"),
 }
 _KINDS = {
     Step.CONCEPTS: ("erase", "invert"),
@@ -149,10 +149,11 @@ def derive_states(facts: Facts) -> dict[Step, StepStatus]:
 
 def _images(facts: Facts) -> StepStatus:
     if facts.is_importing:
-        return StepStatus(StepState.RUNNING, "importing…")
+        return StepStatus(StepState.RUNNING, _("importing…"))
     if not facts.images:
-        return StepStatus(StepState.READY, "add pictures")
-    note = f"{count(facts.images, 'image')}, {count(facts.labels, 'class', 'classes')}"
+        return StepStatus(StepState.READY, _("add pictures"))
+    images = count(facts.images, "{n:,} image", "{n:,} images")
+    note = f"{images}, {count(facts.labels, '{n:,} class', '{n:,} classes')}"
     return StepStatus(StepState.DONE, note)
 
 
@@ -162,8 +163,10 @@ def _curate(facts: Facts) -> StepStatus:
     if not total:
         return StepStatus(StepState.EMPTY)
     if not left:
-        return StepStatus(StepState.DONE, f"{facts.curation[Curation.KEPT]:,} kept")
-    return StepStatus(StepState.READY, f"{left:,} undecided")
+        return StepStatus(
+            StepState.DONE, _("{kept:,} kept").format(kept=facts.curation[Curation.KEPT])
+        )
+    return StepStatus(StepState.READY, _("{left:,} undecided").format(left=left))
 
 
 def _of_jobs(facts: Facts, step: Step) -> StepStatus:
@@ -172,29 +175,29 @@ def _of_jobs(facts: Facts, step: Step) -> StepStatus:
         return StepStatus(StepState.READY if _can_start(facts, step) else StepState.EMPTY)
     found = {job.state for job in current}
     done, total = sum(job.done for job in current), sum(job.total for job in current)
-    progress = f"{done:,} of {total:,}"
+    progress = _("{done:,} of {total:,}").format(done=done, total=total)
     if JobState.RUNNING in found:
         return StepStatus(StepState.RUNNING, progress)
     if JobState.FAILED in found:
-        return StepStatus(StepState.FAILED, "failed, see Jobs")
+        return StepStatus(StepState.FAILED, _("failed, see Jobs"))
     if JobState.INTERRUPTED in found or any(
         job.is_held for job in current if job.state is JobState.QUEUED
     ):
-        return StepStatus(StepState.PAUSED, f"{progress} kept")
+        return StepStatus(StepState.PAUSED, _("{progress} kept").format(progress=progress))
     if JobState.QUEUED in found:
-        return StepStatus(StepState.WAITING, "waiting" if not done else progress)
+        return StepStatus(StepState.WAITING, _("waiting") if not done else progress)
     if JobState.CANCELLED in found:
-        return StepStatus(StepState.READY, "cancelled")
+        return StepStatus(StepState.READY, _("cancelled"))
     if reason := _stale_reason(facts, current):
         return StepStatus(StepState.STALE, reason)
     return StepStatus(StepState.DONE, _DONE_NOTES[step](total))
 
 
 _DONE_NOTES: dict[Step, Callable[[int], str]] = {
-    Step.CONCEPTS: lambda total: "learned",
-    Step.GENERATE: lambda total: count(total, "picture"),
-    Step.TRAIN: lambda total: count(total, "run"),
-    Step.REPORT: lambda total: "verdict is in",
+    Step.CONCEPTS: lambda total: _("learned"),
+    Step.GENERATE: lambda total: count(total, "{n:,} picture", "{n:,} pictures"),
+    Step.TRAIN: lambda total: count(total, "{n:,} run", "{n:,} runs"),
+    Step.REPORT: lambda total: _("verdict is in"),
 }
 
 
@@ -210,17 +213,17 @@ def _stale_reason(facts: Facts, current: Sequence[Job]) -> str:
     split_id = facts.split.id if facts.split else None
     for job in current:
         if job.spec.get("split_id", split_id) != split_id:
-            return "the split has changed"
+            return _("the split has changed")
         if job.kind == "generate" and _is_older(facts, job.spec["inversion_job"], "invert"):
-            return "older than the concepts"
+            return _("older than the concepts")
         if job.kind == "train":
             sources = [arm["generation_job"] for arm in job.spec["arms"]]
             if any(_is_older(facts, source, "generate") for source in sources):
-                return "older than the pictures"
+                return _("older than the pictures")
         if job.kind == "compare" and _is_older(facts, job.spec["training_job"], "train"):
-            return "older than the training"
+            return _("older than the training")
         if job.kind in ("train", "compare") and facts.training_is_stale:
-            return "choices changed since"
+            return _("choices changed since")
     return ""
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 
 from dafusion_core.domain.records import Curation, Job, JobState, Part
+from dafusion_core.language import _
+from dafusion_core.language import count as plural
 
 NARROW = "\u00a0"  # a number is not torn from its unit at the end of a line
 
 PART_NAMES = {
-    Part.TRAIN: "training",
-    Part.VALIDATION: "validation",
-    Part.TEST: "test",
-    Part.UNUSED: "left out",
+    Part.TRAIN: _("training"),
+    Part.VALIDATION: _("validation"),
+    Part.TEST: _("test"),
+    Part.UNUSED: _("left out"),
 }
 CURATION_NAMES = {
-    Curation.KEPT: "kept",
-    Curation.REJECTED: "rejected",
-    Curation.UNDECIDED: "undecided",
+    Curation.KEPT: _("kept"),
+    Curation.REJECTED: _("rejected"),
+    Curation.UNDECIDED: _("undecided"),
 }
 
 
 def count(number: int, one: str, many: str = "") -> str:
     """`1 image`, `1,204 images`."""
+    if "{n" in one:
+        return plural(number, one, many)
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
@@ -30,45 +34,55 @@ def duration(seconds: float) -> str:
     """A time span in one or two units: `40 s`, `3 min`, `2 h 10 min`."""
     whole = max(0, round(seconds))
     if whole < 60:
-        return f"{whole}{NARROW}s"
+        return _("{seconds}\u00a0s").format(seconds=whole)
     minutes = round(whole / 60)
     if minutes < 60:
-        return f"{minutes}{NARROW}min"
+        return _("{minutes}\u00a0min").format(minutes=minutes)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}{NARROW}h" + (f" {minutes}{NARROW}min" if minutes else "")
+    if not minutes:
+        return _("{hours}\u00a0h").format(hours=hours)
+    return _("{hours}\u00a0h {minutes}\u00a0min").format(hours=hours, minutes=minutes)
 
 
 def t0_words(t0: float) -> str:
     """What a t0 means for the picture."""
     if t0 <= 0.3:
-        return "close to the photo"
+        return _("close to the photo")
     if t0 <= 0.55:
-        return "some way off"
+        return _("some way off")
     if t0 <= 0.8:
-        return "far from it"
-    return "almost nothing left of it"
+        return _("far from it")
+    return _("almost nothing left of it")
 
 
 def job_state_words(job: Job, is_stopping: bool = False, is_blocked: bool = False) -> str:
     """The state of a job in a few words, from its row."""
     if is_stopping:
-        return "Stopping…"
+        return _("Stopping…")
     if job.state is JobState.RUNNING:
-        return "Running"
+        return _("Running")
     if job.state is JobState.QUEUED:
         if job.is_held:
-            return f"Paused, {job.done:,} of {job.total:,} kept" if job.done else "Paused"
+            return (
+                _("Paused, {done:,} of {total:,} kept").format(done=job.done, total=job.total)
+                if job.done
+                else _("Paused")
+            )
         if is_blocked:
-            return "Waits for a job that did not finish"
-        return "Waiting"
+            return _("Waits for a job that did not finish")
+        return _("Waiting")
     if job.state is JobState.INTERRUPTED:
-        return f"Interrupted, {job.done:,} of {job.total:,} kept"
+        return _("Interrupted, {done:,} of {total:,} kept").format(done=job.done, total=job.total)
     if job.state is JobState.CANCELLED:
-        return f"Cancelled, {job.done:,} of {job.total:,} kept" if job.done else "Cancelled"
+        return (
+            _("Cancelled, {done:,} of {total:,} kept").format(done=job.done, total=job.total)
+            if job.done
+            else _("Cancelled")
+        )
     if job.state is JobState.FAILED:
-        return "Failed"
+        return _("Failed")
     # After an interruption, the time between would count as well.
     if job.attempt == 1 and job.started_at and job.finished_at:
         took = datetime.fromisoformat(job.finished_at) - datetime.fromisoformat(job.started_at)
-        return f"Done in {duration(max(1.0, took.total_seconds()))}"
-    return "Done"
+        return _("Done in {duration}").format(duration=duration(max(1.0, took.total_seconds())))
+    return _("Done")

@@ -19,7 +19,6 @@ from app.plans import DEFAULTS, main_verb, queue_missing, stopped_jobs
 from app.session import Session
 from app.steps import Facts, Step, StepStatus, derive_states, gather_facts
 from app.steps import has_unfinished as jobs_unfinished
-from app.text import count
 from app.verbs import MAIN_TEXTS, MainVerb
 from app.widgets.jobs_dock import JobsPanel
 from app.widgets.message_bar import MessageBar
@@ -28,6 +27,7 @@ from app.widgets.rail import Rail
 from dafusion_core.datasets.importing import ImportReport
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Job, JobState
+from dafusion_core.language import _, ngettext
 
 if TYPE_CHECKING:
     from app.pages.curate.page import CuratePage
@@ -239,8 +239,8 @@ class Workspace(QWidget):
     def import_folder(self, folder: Path) -> None:
         """Import in the background; the page fills when it is done."""
         self.session.import_folder(folder, self._on_imported)
-        text = f"Importing “{folder.name}”…"
-        self.bar.say("import", "info", text, [("Stop", self.session.stop_import)])
+        text = _("Importing “{name}”…").format(name=folder.name)
+        self.bar.say("import", "info", text, [(_("Stop"), self.session.stop_import)])
         self._shown_at = time.monotonic()
         self.show_step(Step.IMAGES)
         self.refresh()
@@ -249,7 +249,9 @@ class Workspace(QWidget):
         done, total, *_name = values
         message = self.bar.messages.get("import")
         if message is not None:
-            message.set_text(f"Importing: {done:,} of {total:,} files")
+            message.set_text(
+                _("Importing: {done:,} of {total:,} files").format(done=done, total=total)
+            )
         if time.monotonic() - self._shown_at > IMPORT_SHOW_S:
             self._shown_at = time.monotonic()
             self.session.changes.publish(ProjectChanges(images=True))
@@ -258,9 +260,9 @@ class Workspace(QWidget):
         self.said.emit(report.sentence)
         lines = [report.sentence, *report.warnings]
         if report.refused:
-            lines.append("The list below the pictures says why.")
+            lines.append(_("The list below the pictures says why."))
         kind = "warning" if report.warnings or not report.imported else "info"
-        choices = [("Undo import", self.session.undo_import), ("Close", lambda: None)]
+        choices = [(_("Undo import"), self.session.undo_import), (_("Close"), lambda: None)]
         self.bar.say("import", kind, " ".join(lines), choices if report.imported else ())
         self.refresh()
 
@@ -273,20 +275,23 @@ class Workspace(QWidget):
     def _on_made(self, what: tuple[str, Path]) -> None:
         sentence, path = what
         opened = QUrl.fromLocalFile(str(path))
-        choices = [("Open", lambda: QDesktopServices.openUrl(opened)), ("Close", lambda: None)]
+        choices = [
+            (_("Open"), lambda: QDesktopServices.openUrl(opened)),
+            (_("Close"), lambda: None),
+        ]
         self.bar.say("made", "info", sentence, choices)
 
     def _on_lost(self, is_lost: bool) -> None:
         path = self.session.project.path
         if not is_lost:
             self.bar.remove("lost")
-            self.said.emit(f"{path.name} is there again.")
+            self.said.emit(_("{name} is there again.").format(name=path.name))
             return
-        text = (
-            f"“{path.name}” is gone from {path.parent}: moved, renamed, or unplugged. "
-            "What was decided before is in it. Put it back, or close and open it where it is now."
-        )
-        self.bar.say("lost", "error", text, [("Close the project", self._close_asked)])
+        text = _(
+            "“{name}” is gone from {parent}: moved, renamed, or unplugged. What was "
+            "decided before is in it. Put it back, or close and open it where it is now."
+        ).format(name=path.name, parent=path.parent)
+        self.bar.say("lost", "error", text, [(_("Close the project"), self._close_asked)])
 
     def _close_asked(self) -> None:
         self.actions_table["close"].trigger()
@@ -308,8 +313,8 @@ class Workspace(QWidget):
             "info",
             unfinished_sentence(unfinished),
             [
-                ("Resume", self._resume_unfinished),
-                ("Not now", lambda: None),
+                (_("Resume"), self._resume_unfinished),
+                (_("Not now"), lambda: None),
             ],
         )
 
@@ -331,10 +336,21 @@ def unfinished_sentence(unfinished: list[Job]) -> str:
     interrupted = [job for job in unfinished if job.state is JobState.INTERRUPTED]
     waiting = len(unfinished) - len(interrupted)
     parts = [
-        f"Interrupted: {job.title}, {job.done:,} of {job.total:,} kept." for job in interrupted
+        _("Interrupted: {title}, {done:,} of {total:,} kept.").format(
+            title=job.title, done=job.done, total=job.total
+        )
+        for job in interrupted
     ]
     if waiting:
-        verb = "waits" if waiting == 1 else "wait"
-        more = "more " if interrupted else ""
-        parts.append(f"{count(waiting, more + 'job')} {verb} to be started.")
+        if interrupted:
+            more = ngettext(
+                "{n:,} more job waits to be started.",
+                "{n:,} more jobs wait to be started.",
+                waiting,
+            )
+        else:
+            more = ngettext(
+                "{n:,} job waits to be started.", "{n:,} jobs wait to be started.", waiting
+            )
+        parts.append(more.format(n=waiting))
     return " ".join(parts)

@@ -14,6 +14,7 @@ from app.models.roles import CellKind, Look, look_at
 from app.theme import scaled_font, theme
 from app.thumbnails import ThumbnailLoader
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 
 MARGIN = 5
 RADIUS = 6
@@ -105,9 +106,9 @@ class ThumbnailDelegate(QStyledItemDelegate):
         if look.kind == CellKind.WAITING:
             paint_outline(painter, frame, "")
         elif look.kind == CellKind.FAILED:
-            paint_outline(painter, frame, "could not\nbe made")
+            paint_outline(painter, frame, _("could not\nbe made"))
         elif look.path and self._loader.problem(look.path):
-            paint_outline(painter, frame, "cannot be\nshown")
+            paint_outline(painter, frame, _("cannot be\nshown"))
             self._paint_marks(painter, frame, look)
         else:
             painter.setPen(Qt.PenStyle.NoPen)

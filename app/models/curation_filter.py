@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 from app.text import CURATION_NAMES
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 
 
 class Sort(StrEnum):
@@ -35,21 +36,27 @@ class Mark(StrEnum):
 
 
 MARK_NAMES = {
-    Mark.OTHER_CLASS: "Looks like another class",
-    Mark.OTHER_PHOTO: "Closer to another photo than to its own",
-    Mark.BLANK: "Hardly anything to see",
-    Mark.NEAR_COPY: "Nearly the same as another",
+    Mark.OTHER_CLASS: _("Looks like another class"),
+    Mark.OTHER_PHOTO: _("Closer to another photo than to its own"),
+    Mark.BLANK: _("Hardly anything to see"),
+    Mark.NEAR_COPY: _("Nearly the same as another"),
+}
+_MARKS_WITHIN = {
+    Mark.OTHER_CLASS: _("looks like another class"),
+    Mark.OTHER_PHOTO: _("closer to another photo than to its own"),
+    Mark.BLANK: _("hardly anything to see"),
+    Mark.NEAR_COPY: _("nearly the same as another"),
 }
 SORT_NAMES = {
-    Sort.PHOTO: "By photo",
-    Sort.T0: "By t0, closest first",
-    Sort.RATING: "By stars, most first",
-    Sort.STATE: "By decision, undecided first",
-    Sort.NEWEST: "Newest first",
-    Sort.COPY: "Closest copies of their photo first",
-    Sort.DOUBT: "Least like their class first",
-    Sort.BLUR: "Most blurred first",
-    Sort.GROUP: "Near copies together",
+    Sort.PHOTO: _("By photo"),
+    Sort.T0: _("By t0, closest first"),
+    Sort.RATING: _("By stars, most first"),
+    Sort.STATE: _("By decision, undecided first"),
+    Sort.NEWEST: _("Newest first"),
+    Sort.COPY: _("Closest copies of their photo first"),
+    Sort.DOUBT: _("Least like their class first"),
+    Sort.BLUR: _("Most blurred first"),
+    Sort.GROUP: _("Near copies together"),
 }
 _STATE_ORDER = {Curation.UNDECIDED: 0, Curation.KEPT: 1, Curation.REJECTED: 2, None: 3}
 
@@ -150,10 +157,12 @@ class CurationFilter:
     def describe(self, names: Mapping[int, str]) -> str:
         """A few words, “everything” if nothing is left out."""
         parts = [
-            " or ".join(sorted(names.get(i, "?") for i in self.concepts)),
-            " or ".join(f"t0 {t0:g}" for t0 in sorted(self.t0s)),
-            " or ".join(CURATION_NAMES[state] for state in Curation if state in self.states),
-            f"{self.min_rating} stars or more" if self.min_rating else "",
-            " or ".join(MARK_NAMES[mark].lower() for mark in Mark if mark in self.marks),
+            _(" or ").join(sorted(names.get(i, "?") for i in self.concepts)),
+            _(" or ").join(f"t0 {t0:g}" for t0 in sorted(self.t0s)),
+            _(" or ").join(CURATION_NAMES[state] for state in Curation if state in self.states),
+            _("{min_rating} stars or more").format(min_rating=self.min_rating)
+            if self.min_rating
+            else "",
+            _(" or ").join(_MARKS_WITHIN[mark] for mark in Mark if mark in self.marks),
         ]
-        return ", ".join(part for part in parts if part) or "everything"
+        return ", ".join(part for part in parts if part) or _("everything")

@@ -35,6 +35,7 @@ from app.models.rows import WINDOW
 from app.models.synthetic_list import SyntheticListModel
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, ImageRecord, UnitState
+from dafusion_core.language import _
 
 
 class CurationGridModel(QAbstractTableModel):
@@ -336,7 +337,7 @@ class CurationGridModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
             return None
         if section < FIRST_T0_COLUMN:
-            return "Photo"
+            return _("Photo")
         place = section - FIRST_T0_COLUMN
         return f"t0 {self.t0_set[place]:g}" if place < len(self.t0_set) else None
 
@@ -391,5 +392,7 @@ class CurationGridModel(QAbstractTableModel):
         if role == RECORD_ROLE:
             return source
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            return f"Photo “{Path(source.original_path).name}”, {source.label}"
+            return _("Photo “{name}”, {label}").format(
+                name=Path(source.original_path).name, label=source.label
+            )
         return None

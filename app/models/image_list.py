@@ -24,6 +24,7 @@ from app.models.rows import WindowedRows
 from app.text import PART_NAMES
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, ImageRecord
+from dafusion_core.language import _
 
 
 class ImageListModel(QAbstractListModel):
@@ -107,19 +108,19 @@ class ImageListModel(QAbstractListModel):
             return image.is_unsure
         if role == CURATION_ROLE:
             return Curation.REJECTED if image.is_rejected else None
-        label = image.label or "no class"
+        label = image.label or _("no class")
+        doubt = _(", not sure") if image.is_unsure else ""
         if role == Qt.ItemDataRole.ToolTipRole:
-            part = PART_NAMES[image.part] if image.part else "no split yet"
+            part = PART_NAMES[image.part] if image.part else _("no split yet")
             lines = [
                 name,
-                f"{label}{' (not sure)' if image.is_unsure else ''} · {part}",
-                f"{image.width} × {image.height} pixels",
-                f"Group: {image.group}" if image.group else "",
-                "Left out by hand" if image.is_rejected else "",
+                f"{label}{doubt} · {part}",
+                _("{width} × {height} pixels").format(width=image.width, height=image.height),
+                _("Group: {group}").format(group=image.group) if image.group else "",
+                _("Left out by hand") if image.is_rejected else "",
                 image.note,
             ]
             return "\n".join(line for line in lines if line)
-        doubt = ", not sure" if image.is_unsure else ""
         return f"{name}, {label}{doubt}"  # for screen readers
 
 

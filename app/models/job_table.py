@@ -13,11 +13,12 @@ from app.text import duration, job_state_words
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.jobs.events import JobProgress
+from dafusion_core.language import _
 
 SPEED_AFTER_S = 2.0
 WISHING_KINDS = ("invert",)
 WISH_SHOWN_S = 4.0
-COLUMNS = ("Job", "State", "Progress")
+COLUMNS = (_("Job"), _("State"), _("Progress"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +137,11 @@ class JobTableModel(QAbstractTableModel):
         if job.state is JobState.RUNNING and (job.cancel_requested or job.is_held):
             is_stopping = True
         fraction = job.done / job.total if job.total else 0.0
-        detail = f"{job.done:,} of {job.total:,}"
+        detail = _("{done:,} of {total:,}").format(done=job.done, total=job.total)
         progress = self._progress.get(job.id)
         if job.state is JobState.RUNNING:
             if progress is None:
-                detail += " · starting…"
+                detail += _(" · starting…")
             else:
                 fraction = progress.done / progress.total if progress.total else fraction
                 phase = f"{progress.phase} · " if progress.phase else ""
@@ -208,17 +209,21 @@ def speed_words(first: JobProgress, last: JobProgress) -> str:
     seconds, done = last.at - first.at, last.done - first.done
     if seconds < SPEED_AFTER_S or done <= 0:
         return ""
-    for word, length in (("second", 1), ("minute", 60), ("hour", 3600)):
+    for words, length in (
+        (_("{number} a second"), 1),
+        (_("{number} a minute"), 60),
+        (_("{number} an hour"), 3600),
+    ):
         number = done / seconds * length
-        if number >= 1 or word == "hour":
+        if number >= 1 or length == 3600:
             shown = f"{number:.1f}" if number < 10 else f"{number:,.0f}"
-            return f"{shown} {'an' if word == 'hour' else 'a'} {word} · "
+            return words.format(number=shown) + " · "
     return ""
 
 
 def _time_left(progress: JobProgress) -> str:
     if progress.eta_s is None:
-        return "estimating…"
+        return _("estimating…")
     # The estimate was made when the event was sent.
     left = progress.eta_s - max(0.0, time.time() - progress.at)
-    return f"about {duration(max(1.0, left))} left"
+    return _("about {time} left").format(time=duration(max(1.0, left)))

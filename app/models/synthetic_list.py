@@ -20,9 +20,10 @@ from app.models.roles import (
     Look,
 )
 from app.models.rows import WindowedRows
-from app.text import CURATION_NAMES, count
+from app.text import CURATION_NAMES
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import SyntheticImage
+from dafusion_core.language import _, count
 
 MANY = 8  # from here on a reset is cheaper than single removals
 
@@ -121,8 +122,10 @@ class SyntheticListModel(QAbstractListModel):
         if role == RATING_ROLE:
             return image.rating
         if role == Qt.ItemDataRole.ToolTipRole or role == Qt.ItemDataRole.AccessibleTextRole:
-            stars = f", {count(image.rating, 'star')}" if image.rating else ""
-            return f"t0 {image.t0:g}: {CURATION_NAMES[image.curation]}{stars}"
+            stars = f", {count(image.rating, '{n:,} star', '{n:,} stars')}" if image.rating else ""
+            return _("t0 {t0:g}: {state}{stars}").format(
+                t0=image.t0, state=CURATION_NAMES[image.curation], stars=stars
+            )
         return image if role == RECORD_ROLE else f"t0 {image.t0:g}"
 
 

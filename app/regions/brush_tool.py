@@ -11,6 +11,7 @@ from app.regions.document import Item
 from app.regions.shapes import Place, covers
 from app.regions.tools import Tool, ToolKey
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from app.regions.canvas import PictureCanvas
@@ -57,9 +58,9 @@ class BrushTool(Tool):
                 self.document.select(masks[-1])
                 return masks[-1]
             self.canvas.tell(
-                "The eraser works on masks: choose one, or turn this region into a mask (K)."
+                _("The eraser works on masks: choose one, or turn this region into a mask (K).")
                 if here or chosen is not None
-                else "There is no mask here to erase from."
+                else _("There is no mask here to erase from.")
             )
             return None
         image = self.document.image
@@ -96,7 +97,9 @@ class BrushTool(Tool):
         elif not before.any():
             self.document.add(item)
         else:
-            self.document.store(item, "Paint on a mask" if self._value else "Erase from a mask")
+            self.document.store(
+                item, _("Paint on a mask") if self._value else _("Erase from a mask")
+            )
         self.document.settle()
 
     def _drop_if_empty(self, item: Item) -> None:

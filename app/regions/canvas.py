@@ -24,6 +24,7 @@ from app.theme import theme
 from app.thumbnails import FULL_SIZE, ThumbnailLoader
 from app.widgets.region_overlay import region_color
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 ZOOM_STEP = 1.25
 
@@ -104,12 +105,17 @@ class PictureCanvas(QWidget):
             return ""
         reason = self._loader.problem(self.path)
         if reason:
-            return f"This picture cannot be shown: {reason}"
+            return _("This picture cannot be shown: {reason}").format(reason=reason)
         pixmap = self.pixmap
         if pixmap is not None and (pixmap.width(), pixmap.height()) != (image.width, image.height):
-            return (
-                f"The file is {pixmap.width()} × {pixmap.height()} pixels now, and was "
-                f"{image.width} × {image.height} when it was imported: somebody changed it."
+            return _(
+                "The file is {width} × {height} pixels now, and was {old_width} × {old_height} "
+                "when it was imported: somebody changed it."
+            ).format(
+                width=pixmap.width(),
+                height=pixmap.height(),
+                old_width=image.width,
+                old_height=image.height,
             )
         return ""
 

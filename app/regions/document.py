@@ -17,8 +17,18 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError, UserError
 from dafusion_core.domain.records import ImageRecord
 from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.language import _
 
-KIND_NAMES = {RegionKind.BOX: "Box", RegionKind.POLYGON: "Polygon", RegionKind.MASK: "Mask"}
+KIND_NAMES = {
+    RegionKind.BOX: _("Box"),
+    RegionKind.POLYGON: _("Polygon"),
+    RegionKind.MASK: _("Mask"),
+}
+MOVE_NAMES = {
+    RegionKind.BOX: _("Move a box"),
+    RegionKind.POLYGON: _("Move a polygon"),
+    RegionKind.MASK: _("Move a mask"),
+}
 
 
 @dataclass(eq=False, slots=True)
@@ -140,7 +150,7 @@ class RegionDocument(QObject):
         try:
             mask = decode_mask(item.data)
             if mask.shape != (self.image.height, self.image.width):
-                raise UserError("A mask was made for an image of another size.")
+                raise UserError(_("A mask was made for an image of another size."))
         except DaFusionError as error:
             item.problem = error.text
             return
@@ -236,8 +246,12 @@ class RegionDocument(QObject):
         """Give a region a class of its own, or that of its image with None."""
         if label != item.label:
             item.label = label
-            name = f"“{label}”" if label else "the class of its image"
-            self.store(item, f"Give a region {name}")
+            self.store(
+                item,
+                _("Give a region “{name}”").format(name=label)
+                if label
+                else _("Give a region the class of its image"),
+            )
 
     def make_mask(self, item: Item) -> None:
         """Turn a box or polygon into the mask of its pixels, to paint on."""
@@ -246,12 +260,12 @@ class RegionDocument(QObject):
         region = Region(0, self.image.id, item.kind, item.data, item.label)
         mask = region_mask(region, self.image.height, self.image.width)
         if not mask.any():
-            self.told.emit("It covers no pixel, so there is nothing to paint on.")
+            self.told.emit(_("It covers no pixel, so there is nothing to paint on."))
             return
         name = KIND_NAMES[item.kind].lower()
         item.kind, item.mask = RegionKind.MASK, np.ascontiguousarray(mask)
         self.point = (-1, -1)
-        self.store(item, f"Turn a {name} into a mask")
+        self.store(item, _("Turn a {name} into a mask").format(name=name))
 
     def _submit(self, command: Callable[[], ProjectChanges]) -> None:
         self._pending += 1

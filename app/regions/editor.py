@@ -28,23 +28,27 @@ from app.text import PART_NAMES
 from app.widgets.parts import Segments, button, guard_wheel, label, row
 from dafusion_core.domain.records import ImageRecord
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 TOOLS = (
-    (ToolKey.SELECT, "Select", "Choose, move and resize regions; drag a point of a polygon, or the "
-     "middle of an edge for a new one.  (V)"),
-    (ToolKey.BOX, "Box", "Drag from corner to corner.  (B)"),
-    (ToolKey.POLYGON, "Polygon", "A click per point; click the first one to close it.  (P)"),
-    (ToolKey.BRUSH, "Brush", "Paint pixels into the chosen mask, or into a new one. The right "
-     "button erases.  (M; Shift+M for a new mask)"),
-    (ToolKey.ERASER, "Eraser", "Take pixels away from a mask.  (E)"),
+    (ToolKey.SELECT, _("Select"), _("Choose, move and resize regions; drag a "
+"point of a polygon, or the "
+     "middle of an edge for a new one.  (V)")),
+    (ToolKey.BOX, _("Box"), _("Drag from corner to corner.  (B)")),
+    (ToolKey.POLYGON, _("Polygon"), _("A click per point; click the first one to close it.  (P)")),
+    (ToolKey.BRUSH, _("Brush"), _("Paint pixels into the chosen mask, or into a new one. The right "
+     "button erases.  (M; Shift+M for a new mask)")),
+    (ToolKey.ERASER, _("Eraser"), _("Take pixels away from a mask.  (E)")),
 )  # fmt: skip
 NARROW = 760
 HINTS = {
-    ToolKey.SELECT: "Drag moves · Del removes · wheel zooms · Space drags the picture · ? all keys",
-    ToolKey.BOX: "Drag from corner to corner · arrows move a cross, Enter sets a corner",
-    ToolKey.POLYGON: "Click the points · Backspace takes one back · the first point closes it",
-    ToolKey.BRUSH: "Paint · [ and ] size · right button erases · Shift+M new mask",
-    ToolKey.ERASER: "Erase · [ and ] size · right button paints",
+    ToolKey.SELECT: _(
+        "Drag moves · Del removes · wheel zooms · Space drags the picture · ? all keys"
+    ),
+    ToolKey.BOX: _("Drag from corner to corner · arrows move a cross, Enter sets a corner"),
+    ToolKey.POLYGON: _("Click the points · Backspace takes one back · the first point closes it"),
+    ToolKey.BRUSH: _("Paint · [ and ] size · right button erases · Shift+M new mask"),
+    ToolKey.ERASER: _("Erase · [ and ] size · right button paints"),
 }
 
 
@@ -67,7 +71,7 @@ class RegionEditor(QWidget):
         self.project = session.project
         self.document = RegionDocument(session, self)
         self.canvas = RegionCanvas(self.document, session.thumbnails)
-        self.canvas.setAccessibleName("Picture with its regions")
+        self.canvas.setAccessibleName(_("Picture with its regions"))
         self.model = RegionListModel(self.document, self)
         self._brushed: tuple[int, int] = (0, 0)
         self._classes: list[str] = []
@@ -102,15 +106,15 @@ class RegionEditor(QWidget):
     # Building -----------------------------------------------------------------------------
 
     def _make_tools(self) -> None:
-        self.back = button("Back", self.closed.emit, "small", "Back to all pictures.  (Esc)")
-        self.tools = Segments([(key.value, text, tip) for key, text, tip in TOOLS], "Tool")
+        self.back = button(_("Back"), self.closed.emit, "small", _("Back to all pictures.  (Esc)"))
+        self.tools = Segments([(key.value, text, tip) for key, text, tip in TOOLS], _("Tool"))
         self.tools.chosen.connect(lambda key: self._choose_tool(ToolKey(key)))
         self.brush_box = QSpinBox()
         self.brush_box.setRange(brush.SMALLEST, brush.LARGEST)
         self.brush_box.setSuffix(" px")
-        self.brush_box.setAccessibleName("Size of the brush")
+        self.brush_box.setAccessibleName(_("Size of the brush"))
         self.brush_box.setToolTip(
-            "Diameter of brush and eraser, in pixels of the picture.  ([ and ])"
+            _("Diameter of brush and eraser, in pixels of the picture.  ([ and ])")
         )
         self.brush_box.setKeyboardTracking(False)
         self.brush_box.setFixedWidth(88)
@@ -121,17 +125,19 @@ class RegionEditor(QWidget):
         self.zoom.setMinimumWidth(46)
         self.zoom.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         canvas = self.canvas
-        self.fit = button("Fit", canvas.fit, "small", "The whole picture.  (F or Ctrl+0)")
+        self.fit = button(_("Fit"), canvas.fit, "small", _("The whole picture.  (F or Ctrl+0)"))
         self.real = button(
-            "100 %", partial(canvas.zoom_to, 1.0), "small", "A pixel for a pixel.  (Ctrl+1)"
+            "100 %", partial(canvas.zoom_to, 1.0), "small", _("A pixel for a pixel.  (Ctrl+1)")
         )
-        self.shows = button("Regions", self._toggle, "small", "Show or hide the regions.  (O)")
+        self.shows = button(
+            _("Regions"), self._toggle, "small", _("Show or hide the regions.  (O)")
+        )
         self.shows.setCheckable(True)
         self.previous = button("‹", partial(self.moved.emit, -1), "small")
         self.next = button("›", partial(self.moved.emit, 1), "small")
         for made, name, keys in (
-            (self.previous, "Previous picture", "A or Page up"),
-            (self.next, "Next picture", "D or Page down"),
+            (self.previous, _("Previous picture"), _("A or Page up")),
+            (self.next, _("Next picture"), _("D or Page down")),
         ):
             made.setAccessibleName(name)
             made.setToolTip(f"{name}.  ({keys})")
@@ -147,22 +153,22 @@ class RegionEditor(QWidget):
     def _make_side(self) -> QWidget:
         self.list = QListView()
         self.list.setModel(self.model)
-        self.list.setAccessibleName("Regions of this picture")
+        self.list.setAccessibleName(_("Regions of this picture"))
         self.list.setUniformItemSizes(True)
         self.list.selectionModel().currentChanged.connect(self._on_chosen)
         self.nothing = label("", "muted", wrap=True)
         self.nothing.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.class_box = QComboBox()
-        self.class_box.setAccessibleName("Class of the chosen region")
-        self.class_box.setToolTip("Its own class, where it is not that of the picture.  (1–9)")
+        self.class_box.setAccessibleName(_("Class of the chosen region"))
+        self.class_box.setToolTip(_("Its own class, where it is not that of the picture.  (1–9)"))
         self.class_box.activated.connect(self._give_class)
         guard_wheel(self.class_box)
         self.to_mask = button(
-            "Turn into a mask", self.canvas.make_mask, "small", "To paint on its pixels.  (K)"
+            _("Turn into a mask"), self.canvas.make_mask, "small", _("To paint on its pixels.  (K)")
         )
         self.remove = button(
-            "Remove", partial(delete_chosen, self.document), "small",
-            "Remove the chosen point or region; undo brings it back.  (Del)",
+            _("Remove"), partial(delete_chosen, self.document), "small",
+            _("Remove the chosen point or region; undo brings it back.  (Del)"),
         )  # fmt: skip
         self.what = label("", "muted", wrap=True)
         self.side = QWidget()
@@ -170,7 +176,7 @@ class RegionEditor(QWidget):
         layout = QVBoxLayout(self.side)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(7)
-        layout.addWidget(label("Regions"))
+        layout.addWidget(label(_("Regions")))
         layout.addWidget(self.nothing, 1)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.class_box)
@@ -205,7 +211,7 @@ class RegionEditor(QWidget):
         self._classes = [item.name for item in self.project.labels() if item.name]
         with QSignalBlocker(self.class_box):
             self.class_box.clear()
-            self.class_box.addItem("As the picture", None)
+            self.class_box.addItem(_("As the picture"), None)
             for name in self._classes:
                 self.class_box.addItem(name, name)
 
@@ -222,10 +228,14 @@ class RegionEditor(QWidget):
         self.zoom.setText(f"{self.canvas.view.scale * 100:.0f} %")
         problem = self.canvas.problem()
         if problem:
-            text = f"{problem} Its regions cannot be edited; “Check pictures…” says more."
+            text = _("{problem} Its regions cannot be edited; “Check pictures…” says more.").format(
+                problem=problem
+            )
         elif self.session.is_read_only:
             owner = self.project.lock_owner
-            text = f"Open for reading only: {owner}. Regions can be looked at, not changed."
+            text = _(
+                "Open for reading only: {owner}. Regions can be looked at, not changed."
+            ).format(owner=owner)
         else:
             text = ""
         self.notice.setText(text)
@@ -243,12 +253,15 @@ class RegionEditor(QWidget):
         self.nothing.setVisible(not has_any)
         if self.document.can_edit:
             self.nothing.setText(
-                "Nothing is marked on this picture yet.\n\nDraw a box (B) or a polygon (P), or "
-                "paint a mask with the brush (M). Generation can then change only what is marked, "
-                "or only what is around it."
+                _(
+                    "Nothing is marked on this picture yet.\n\nDraw a box (B) or a polygon (P), or "
+                    "paint a mask with the brush (M). Generation can "
+                    "then change only what is marked, "
+                    "or only what is around it."
+                )
             )
         else:
-            self.nothing.setText("Nothing is marked on this picture.")
+            self.nothing.setText(_("Nothing is marked on this picture."))
         wanted = self.model.index(self.model.row_of(self.document.selected))
         with QSignalBlocker(self.list.selectionModel()):
             if wanted.isValid():
@@ -270,7 +283,7 @@ class RegionEditor(QWidget):
         self.remove.setVisible(item is not None)
         self.remove.setEnabled(item is not None and self.document.can_edit)
         is_point = self.document.point[0] >= 0
-        self.remove.setText("Remove point" if is_point else "Remove")
+        self.remove.setText(_("Remove point") if is_point else _("Remove"))
         if item is not None:
             place = self.class_box.findData(item.label) if item.label else 0
             with QSignalBlocker(self.class_box):
@@ -282,15 +295,15 @@ class RegionEditor(QWidget):
         """A title and a line below it for the shown image, the `place`-th of `total`."""
         image = self.document.image
         if image is None:
-            return "Images", ""
+            return _("Images"), ""
         name = image.original_path.replace("\\", "/").rpartition("/")[2]
         words = [
-            f"{place + 1:,} of {total:,}",
-            image.label or "no class yet",
-            "not sure" if image.is_unsure else "",
-            "left out" if image.is_rejected else PART_NAMES[image.part] if image.part else "",
+            _("{place:,} of {total:,}").format(place=place + 1, total=total),
+            image.label or _("no class yet"),
+            _("not sure") if image.is_unsure else "",
+            _("left out") if image.is_rejected else PART_NAMES[image.part] if image.part else "",
             f"{image.width:,} × {image.height:,}",
-            f"Group: {image.group}" if image.group else "",
+            _("Group: {group}").format(group=image.group) if image.group else "",
             image.note,
         ]
         return name, " · ".join(word for word in words if word)

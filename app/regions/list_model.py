@@ -13,6 +13,7 @@ from app.models.roles import Index
 from app.regions.document import KIND_NAMES, Item, RegionDocument
 from app.widgets.region_overlay import CASING, region_color
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 ROW_HEIGHT = 26
 
@@ -64,18 +65,22 @@ class RegionListModel(QAbstractListModel):
 
     def _name(self, item: Item) -> str:
         if item.problem:
-            return f"{KIND_NAMES[item.kind]}: cannot be shown"
+            return _("{kind}: cannot be shown").format(kind=KIND_NAMES[item.kind])
         return " · ".join(filter(None, (KIND_NAMES[item.kind], item.label or "")))
 
     def _size(self, item: Item) -> str:
-        name = self._document.class_of(item) or "no class yet"
+        name = self._document.class_of(item) or _("no class yet")
         if item.kind is RegionKind.BOX:
             x, y, w, h = item.box()
-            return f"{name}: {w:g} × {h:g} pixels at {x:g}, {y:g}"
+            return _("{name}: {w:g} × {h:g} pixels at {x:g}, {y:g}").format(
+                name=name, w=w, h=h, x=x, y=y
+            )
         if item.kind is RegionKind.POLYGON:
-            return f"{name}: {sum(len(points) // 2 for points in item.polygons())} points"
+            return _("{name}: {points} points").format(
+                name=name, points=sum(len(points) // 2 for points in item.polygons())
+            )
         number = int(np.count_nonzero(item.mask)) if item.mask is not None else 0
-        return f"{name}: {number:,} pixels"
+        return _("{name}: {number:,} pixels").format(name=name, number=number)
 
     def row_of(self, item: Item | None) -> int:
         """The row of a region, −1 if it is not here."""

@@ -15,6 +15,7 @@ from app.regions.tools import ToolKey, paint_handle
 from app.theme import scaled_font, theme
 from app.widgets.region_overlay import CASING, mask_image, region_color, shape_path, stroke_path
 from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from app.regions.canvas import PictureCanvas
@@ -30,9 +31,9 @@ def paint_canvas(canvas: PictureCanvas, painter: QPainter, rect: QRectF) -> None
     if canvas.document.image is None:
         return
     if pixmap is None or problem:
-        words = problem or "The picture is being read…"
+        words = problem or _("The picture is being read…")
         if problem and canvas.document.items:
-            words += "\nIts regions are kept."
+            words += _("\nIts regions are kept.")
         _paint_words(canvas, painter, words)
         return
     _paint_picture(canvas, painter, pixmap, rect)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from app.regions.document import Item, RegionDocument
+from app.regions.document import MOVE_NAMES, Item, RegionDocument
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 Place = tuple[float, float]
 
@@ -107,10 +108,10 @@ def nudge(document: RegionDocument, by: Place, size: tuple[float, float]) -> Non
         y = min(max(y + by[1], 0.0), size[1])
         data["polygons"][which][2 * point : 2 * point + 2] = [round(x, 2), round(y, 2)]
         item.data = data
-        document.store(item, "Move a point of a polygon")
+        document.store(item, _("Move a point of a polygon"))
     else:
         item.data = move_data(item.kind, item.data, by, size)
-        document.store(item, f"Move a {item.kind.value}")
+        document.store(item, MOVE_NAMES[item.kind])
 
 
 def delete_chosen(document: RegionDocument) -> None:
@@ -125,7 +126,7 @@ def delete_chosen(document: RegionDocument) -> None:
         del points[2 * point : 2 * point + 2]
         item.data = data
         document.select(item, (which, min(point, len(points) // 2 - 1)))
-        document.store(item, "Remove a point of a polygon")
+        document.store(item, _("Remove a point of a polygon"))
     else:
         document.remove(item)
 
@@ -144,7 +145,7 @@ def insert_point(document: RegionDocument) -> None:
     points[2 * point + 2 : 2 * point + 2] = [round((x0 + x1) / 2, 2), round((y0 + y1) / 2, 2)]
     item.data = data
     document.select(item, (which, point + 1))
-    document.store(item, "Insert a point into a polygon")
+    document.store(item, _("Insert a point into a polygon"))
 
 
 def step_point(document: RegionDocument, by: int) -> Place | None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath
 
-from app.regions.document import KIND_NAMES, Item
+from app.regions.document import MOVE_NAMES, Item
 from app.regions.shapes import Place, copy_data, covers, handles, move_data
 from app.widgets.region_overlay import stroke_path
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _, count
 
 if TYPE_CHECKING:
     from app.regions.canvas import PictureCanvas
@@ -178,8 +179,8 @@ class SelectTool(Tool):
         self.document.is_drawing = False
         if self._is_changed:
             kind = self._part[0]
-            what = "Move a point of a polygon" if kind == "point" else (
-                f"Move a {KIND_NAMES[item.kind].lower()}" if kind == "whole" else "Resize a box"
+            what = _("Move a point of a polygon") if kind == "point" else (
+                MOVE_NAMES[item.kind] if kind == "whole" else _("Resize a box")
             )  # fmt: skip
             self.document.store(item, what)
         self.document.settle()
@@ -267,7 +268,11 @@ class BoxTool(Tool):
             path = QPainterPath()
             path.addRect(self.canvas.on_screen(box))
             stroke_path(painter, path, self.canvas.next_color())
-            self.canvas.tell(f"{box.width():.0f} × {box.height():.0f} pixels")
+            self.canvas.tell(
+                _("{width:.0f} × {height:.0f} pixels").format(
+                    width=box.width(), height=box.height()
+                )
+            )
 
 
 class PolygonTool(Tool):
@@ -324,7 +329,7 @@ class PolygonTool(Tool):
     def close(self) -> None:
         """Make a region of it, if it has three points."""
         if len(self.points) < 3:
-            self.canvas.tell("A polygon needs three points.")
+            self.canvas.tell(_("A polygon needs three points."))
             return
         data = {"polygons": [[value for point in self.points for value in point]]}
         self.points = []
@@ -351,8 +356,10 @@ class PolygonTool(Tool):
 
     def _say(self) -> None:
         number = len(self.points)
-        more = "Click the first point to close it, Backspace takes one back." if number > 2 else ""
-        self.canvas.tell(f"{number} {'point' if number == 1 else 'points'}. {more}".strip())
+        words = count(number, "{n} point.", "{n} points.")
+        if number > 2:
+            words += " " + _("Click the first point to close it, Backspace takes one back.")
+        self.canvas.tell(words)
         self.canvas.update()
 
     def paint(self, painter: QPainter) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import scaled_font, theme
 from dafusion_core.evaluation.metrics import CalibrationBin
+from dafusion_core.language import _
 
 ROW = 24
 
@@ -38,8 +39,13 @@ class BalanceChart(QWidget):
         """Show these classes."""
         self.rows = list(rows)
         self.setAccessibleName(
-            "; ".join(f"{r.name}: {r.real} real, {r.synthetic} synthetic" for r in rows)
-            or "No classes"
+            "; ".join(
+                _("{name}: {real} real, {synthetic} synthetic").format(
+                    name=r.name, real=r.real, synthetic=r.synthetic
+                )
+                for r in rows
+            )
+            or _("No classes")
         )
         self.updateGeometry()
         self.update()
@@ -87,10 +93,10 @@ class BalanceChart(QWidget):
         painter.setFont(scaled_font(self.font(), 0.9))
         painter.fillRect(QRectF(left, y + 8, 16, 9), QColor(colors.accent))
         painter.setPen(QColor(colors.muted))
-        painter.drawText(QPointF(left + 22, y + 17), "real")
+        painter.drawText(QPointF(left + 22, y + 17), _("real"))
         self._hatch(painter, QRectF(left + 70, y + 8, 16, 9))
         painter.setPen(QColor(colors.muted))
-        painter.drawText(QPointF(left + 92, y + 17), "synthetic that may train")
+        painter.drawText(QPointF(left + 92, y + 17), _("synthetic that may train"))
 
     @staticmethod
     def _hatch(painter: QPainter, box: QRectF) -> None:
@@ -116,14 +122,19 @@ class ReliabilityDiagram(QWidget):
         self.bins: Sequence[CalibrationBin] = ()
         self.setMinimumSize(220, 210)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Reliability diagram")
+        self.setAccessibleName(_("Reliability diagram"))
         theme.changed.connect(self.update)
 
     def show_bins(self, bins: Sequence[CalibrationBin]) -> None:
         """Show these."""
         self.bins = list(bins)
         self.setAccessibleDescription(
-            "; ".join(f"{b.confidence:.0%} sure: {b.accuracy:.0%} right ({b.count})" for b in bins)
+            "; ".join(
+                _("{confidence:.0%} sure: {accuracy:.0%} right ({number})").format(
+                    confidence=b.confidence, accuracy=b.accuracy, number=b.count
+                )
+                for b in bins
+            )
         )
         self.update()
 
@@ -154,7 +165,7 @@ class ReliabilityDiagram(QWidget):
             box = QRectF(at(share, 0).x() - 25, area.bottom() + 3, 50, metrics.height())
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, text)
         words = QRectF(area.left(), area.bottom() + metrics.height() + 3, side, metrics.height())
-        painter.drawText(words, Qt.AlignmentFlag.AlignHCenter, "how sure → how often right")
+        painter.drawText(words, Qt.AlignmentFlag.AlignHCenter, _("how sure → how often right"))
         painter.setPen(QPen(QColor(colors.muted), 1, Qt.PenStyle.DashLine))
         painter.drawLine(at(0, 0), at(1, 1))
         most = max((one.count for one in self.bins), default=1)

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QSlider, QVBoxLayout, QWidge
 
 from app.widgets.parts import guard_wheel, label, row
 from app.widgets.plot import Line, Plot
+from dafusion_core.language import _
 
 
 class CurvePanel(QWidget):
@@ -20,26 +21,28 @@ class CurvePanel(QWidget):
         self.plot.unit = unit
         self._series: dict[str, list[Line]] = {}
         self.choice = QComboBox()
-        self.choice.setAccessibleName(f"{name}: which curve")
+        self.choice.setAccessibleName(_("{name}: which curve").format(name=name))
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.choice.setMinimumWidth(90)  # in a narrow window it gives way
-        self.log = QCheckBox("Log")
-        self.log.setToolTip("Logarithmic values: small differences late in a run become visible.")
+        self.log = QCheckBox(_("Log"))
+        self.log.setToolTip(
+            _("Logarithmic values: small differences late in a run become visible.")
+        )
         self.smooth = QSlider(Qt.Orientation.Horizontal)
         self.smooth.setRange(0, 95)
         self.smooth.setFixedWidth(70)
-        self.smooth.setAccessibleName("Smoothing")
-        self.smooth.setToolTip("Smooths the lines; the measured values stay visible, faintly.")
+        self.smooth.setAccessibleName(_("Smoothing"))
+        self.smooth.setToolTip(_("Smooths the lines; the measured values stay visible, faintly."))
         guard_wheel(self.choice, self.smooth)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        layout.addLayout(row(self.choice, None, label("Smooth", "muted"), self.smooth, self.log))
+        layout.addLayout(row(self.choice, None, label(_("Smooth"), "muted"), self.smooth, self.log))
         layout.addWidget(self.plot, 1)
         self.choice.currentIndexChanged.connect(lambda _i: self._show())
         self.log.toggled.connect(self.plot.set_log)
         self.smooth.valueChanged.connect(lambda value: self.plot.set_smoothing(value / 100))
-        self.plot.setToolTip("Click a name below the curves to hide it.")
+        self.plot.setToolTip(_("Click a name below the curves to hide it."))
 
     def show_series(self, series: Mapping[str, Sequence[Line]]) -> None:
         """Show these; the chosen one stays chosen."""

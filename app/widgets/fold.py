@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
+from dafusion_core.language import _
+
 
 class Fold(QWidget):
     """Closed at first; the whole heading is the button."""
@@ -13,7 +15,7 @@ class Fold(QWidget):
         super().__init__()
         self.button = QToolButton()
         self.button.setText(title)
-        self.button.setToolTip(tip or f"Show or hide: {title}")
+        self.button.setToolTip(tip or _("Show or hide: {title}").format(title=title))
         self.button.setAccessibleName(title)
         self.button.setCheckable(True)
         self.button.setAutoRaise(True)

@@ -17,10 +17,11 @@ from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 from app import ui_state
 from app.widgets.helper import Helper
 from app.widgets.parts import button, heading, label, row
+from dafusion_core.language import _
 
 GIB = 2**30
 STORED = "hardware"
-NOT_LOOKED = "Graphics card and torch have not been looked at yet; the check takes some seconds."
+NOT_LOOKED = _("Graphics card and torch have not been looked at yet; the check takes some seconds.")
 
 
 def torch_free_lines() -> list[tuple[str, str]]:
@@ -30,24 +31,31 @@ def torch_free_lines() -> list[tuple[str, str]]:
     memory = psutil.virtual_memory()
     free = shutil.disk_usage(Path.home()).free
     return [
-        ("Processor", f"{os.cpu_count() or 1} cores"),
-        ("Memory", f"{memory.total / GIB:.0f} GB, {memory.available / GIB:.0f} GB free"),
-        ("Disk", f"{free / GIB:.0f} GB free"),
+        (_("Processor"), _("{cores} cores").format(cores=os.cpu_count() or 1)),
+        (
+            _("Memory"),
+            _("{total:.0f} GB, {available:.0f} GB free").format(
+                total=memory.total / GIB, available=memory.available / GIB
+            ),
+        ),
+        (_("Disk"), _("{free:.0f} GB free").format(free=free / GIB)),
     ]
 
 
 def allows(gpu_gib: float | None) -> str:
     """One sentence on what can be expected; `gpu_gib` None for a machine without a GPU."""
     if gpu_gib is None:
-        return (
+        return _(
             "No graphics card that torch can use: the bundled model runs in minutes. "
             "Stable Diffusion works, but takes hours for what a card does in minutes."
         )
     if gpu_gib < 6:
-        return "The bundled model runs at once. Stable Diffusion fits only for generating."
+        return _("The bundled model runs at once. Stable Diffusion fits only for generating.")
     if gpu_gib < 12:
-        return "Stable Diffusion 1.x fits for learning and generating; full erasure (ESD) may not."
-    return "Stable Diffusion fits with every method."
+        return _(
+            "Stable Diffusion 1.x fits for learning and generating; full erasure (ESD) may not."
+        )
+    return _("Stable Diffusion fits with every method.")
 
 
 class HardwareCard(QFrame):
@@ -62,7 +70,7 @@ class HardwareCard(QFrame):
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.verdict = label("", "muted", wrap=True)
         self.more = button(
-            "Check this computer", self.start, "link", "Loads torch once, in another process."
+            _("Check this computer"), self.start, "link", _("Loads torch once, in another process.")
         )
         self.helper = Helper(self)
         self.helper.answered.connect(self._on_answer)
@@ -70,7 +78,7 @@ class HardwareCard(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 12, 16, 12)
         layout.setSpacing(4)
-        layout.addLayout(row(heading("This computer", 1.1), None, self.more))
+        layout.addLayout(row(heading(_("This computer"), 1.1), None, self.more))
         layout.addWidget(self.text)
         layout.addWidget(self.verdict)
         self._show()
@@ -79,7 +87,7 @@ class HardwareCard(QFrame):
         """Ask the helper; what it finds appears when it is there."""
         if not self.helper.is_busy:
             self.more.setEnabled(False)
-            self.more.setText("Checking…")
+            self.more.setText(_("Checking…"))
             self.helper.start("doctor")
 
     def stop(self) -> None:
@@ -88,9 +96,9 @@ class HardwareCard(QFrame):
 
     def _on_answer(self, answer: dict[str, Any] | None) -> None:
         self.more.setEnabled(True)
-        self.more.setText("Check again")
+        self.more.setText(_("Check again"))
         if answer is None:
-            self.verdict.setText("The check did not answer. `dafusion doctor` says more.")
+            self.verdict.setText(_("The check did not answer. `dafusion doctor` says more."))
         else:
             self.take(answer)
 
@@ -119,8 +127,12 @@ class HardwareCard(QFrame):
         try:
             stored = json.loads(ui_state.load_text(STORED))
             self.lines |= {str(name): str(value) for name, value in stored["lines"].items()}
-            self.verdict.setText(f"{stored['verdict']}\nLooked at on {stored['day']}.")
-            self.more.setText("Check again")
+            self.verdict.setText(
+                _("{verdict}\nLooked at on {day}.").format(
+                    verdict=stored["verdict"], day=stored["day"]
+                )
+            )
+            self.more.setText(_("Check again"))
         except (ValueError, KeyError, TypeError, AttributeError):
             self.verdict.setText(NOT_LOOKED)
 

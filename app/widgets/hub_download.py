@@ -17,6 +17,7 @@ from app.widgets.helper import Helper
 from app.widgets.parts import button, label, row
 from dafusion_core.api.base_models import bytes_here, describe_model, hub_cache
 from dafusion_core.domain.specs import ModelSource
+from dafusion_core.language import _
 
 WATCH_MS = 500
 STEPS = 1000
@@ -42,14 +43,14 @@ class HubDownload(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, STEPS)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the download")
+        self.bar.setAccessibleName(_("Progress of the download"))
         self.look = button(
-            "Look it up", self._look, "small", "Asks huggingface.co for size and licence."
+            _("Look it up"), self._look, "small", _("Asks huggingface.co for size and licence.")
         )
         self.go = button(
-            "Download", self._download, "small", "Goes on where it stopped, if it was begun."
+            _("Download"), self._download, "small", _("Goes on where it stopped, if it was begun.")
         )
-        self.stop = button("Cancel", self.cancel, "small", "What has arrived is kept.")
+        self.stop = button(_("Cancel"), self.cancel, "small", _("What has arrived is kept."))
         self._watch = QTimer(self)
         self._watch.setInterval(WATCH_MS)
         self._watch.timeout.connect(self._show_progress)
@@ -75,9 +76,13 @@ class HubDownload(QWidget):
         self.stop.hide()
         facts = describe_model(self.source) if self.source.location else None
         if facts is not None:
-            licence = f", licence: {facts.licence}" if facts.licence else ""
-            words = words or f"On this computer: {size_words(facts.bytes)}{licence}."
-        self.note.setText(words or "Not on this computer yet. Nothing is fetched unasked.")
+            licence = (
+                _(", licence: {licence}").format(licence=facts.licence) if facts.licence else ""
+            )
+            words = words or _("On this computer: {size}{licence}.").format(
+                size=size_words(facts.bytes), licence=licence
+            )
+        self.note.setText(words or _("Not on this computer yet. Nothing is fetched unasked."))
         self.look.setVisible(facts is None and not self._bytes)
         self.look.setEnabled(bool(self.source.location))
         self.go.setVisible(facts is None and bool(self._bytes))
@@ -93,7 +98,7 @@ class HubDownload(QWidget):
 
     def _look(self) -> None:
         self._is_looking = True
-        self.note.setText("Asking huggingface.co…")
+        self.note.setText(_("Asking huggingface.co…"))
         self._run("--look")
 
     def _download(self) -> None:
@@ -106,13 +111,17 @@ class HubDownload(QWidget):
     def _show_progress(self) -> None:
         here = bytes_here(self.source)
         self.bar.setValue(round(STEPS * min(1.0, here / max(1, self._bytes))))
-        self.note.setText(f"{size_words(here)} of {size_words(self._bytes)}")
+        self.note.setText(
+            _("{here} of {total}").format(here=size_words(here), total=size_words(self._bytes))
+        )
 
     def cancel(self) -> None:
         """End the helper; what has arrived stays and the next download goes on from there."""
         self.end()
         here = bytes_here(self.source)
-        self._show_idle(f"Stopped. {size_words(here)} are kept." if here else "Stopped.")
+        self._show_idle(
+            _("Stopped. {here} are kept.").format(here=size_words(here)) if here else _("Stopped.")
+        )
 
     def end(self) -> None:
         """End the helper without a word."""
@@ -120,7 +129,7 @@ class HubDownload(QWidget):
         self.helper.end()
 
     def _on_answer(self, answer: dict[str, Any] | None) -> None:
-        answer = answer or {"error": {"text": "The helper process did not answer."}}
+        answer = answer or {"error": {"text": _("The helper process did not answer.")}}
         if "error" in answer:
             error = answer["error"]
             self._show_idle(f"{error['text']} {error.get('hint', '')}".strip())
@@ -128,8 +137,15 @@ class HubDownload(QWidget):
             self._bytes = int(answer["bytes"])
             free = _free_words()
             self._show_idle(
-                f"{size_words(self._bytes)}, licence: {answer['licence']}. Read it at "
-                f"https://huggingface.co/{self.source.location} before you download.{free}"
+                _(
+                    "{size}, licence: {licence}. Read it at "
+                    "https://huggingface.co/{location} before you download.{free}"
+                ).format(
+                    size=size_words(self._bytes),
+                    licence=answer["licence"],
+                    location=self.source.location,
+                    free=free,
+                )
             )
         else:
             self._show_idle("")
@@ -141,6 +157,8 @@ def _free_words() -> str:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
-        return f" {size_words(shutil.disk_usage(folder).free)} of disk are free."
+        return _(" {free} of disk are free.").format(
+            free=size_words(shutil.disk_usage(folder).free)
+        )
     except OSError:
         return ""

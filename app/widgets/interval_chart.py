@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import scaled_font, theme
 from dafusion_core.evaluation.verdict import ArmVerdict, points
+from dafusion_core.language import _
 
 ROW = 34
 AXIS = 22
@@ -75,7 +76,7 @@ class IntervalChart(QWidget):
             painter.drawLine(QPointF(x(value), area.top()), QPointF(x(value), area.bottom()))
             painter.setPen(QColor(colors.muted))
             box = QRectF(x(value) - 60, area.bottom() + 3, 120, AXIS - 4)
-            text = "0" if value == 0 else f"{points(value)[:-2]} points"
+            text = "0" if value == 0 else _("{points} points").format(points=points(value)[:-2])
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter, text)
         painter.setFont(self.font())
         for number, arm in enumerate(self._arms):

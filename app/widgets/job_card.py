@@ -13,6 +13,7 @@ from app.theme import scaled_font
 from app.widgets.parts import button, column, label, row
 from app.widgets.state_dot import StateDot
 from dafusion_core.domain.records import JobState
+from dafusion_core.language import _
 
 _DOTS = {
     JobState.QUEUED: StepState.WAITING,
@@ -52,13 +53,17 @@ class JobCard(QFrame):
         self.buttons = {
             name: button(text, partial(self._ask, name), "small", tip)
             for name, text, tip in (
-                ("resume", "Resume", "Go on with what is not done yet."),
-                ("retry", "Retry", "Run again what is not done; finished pieces are kept."),
-                ("first", "Do first", "Take this job before the others that wait."),
-                ("sample", "Sample now", "Show how far it is: pictures from what it knows now."),
-                ("save", "Save now", "Keep where it stands. It also saves by itself."),
-                ("pause", "Pause", "Free the device; finished pieces are kept."),
-                ("cancel", "Cancel", "End this job; finished pieces are kept."),
+                ("resume", _("Resume"), _("Go on with what is not done yet.")),
+                ("retry", _("Retry"), _("Run again what is not done; finished pieces are kept.")),
+                ("first", _("Do first"), _("Take this job before the others that wait.")),
+                (
+                    "sample",
+                    _("Sample now"),
+                    _("Show how far it is: pictures from what it knows now."),
+                ),
+                ("save", _("Save now"), _("Keep where it stands. It also saves by itself.")),
+                ("pause", _("Pause"), _("Free the device; finished pieces are kept.")),
+                ("cancel", _("Cancel"), _("End this job; finished pieces are kept.")),
             )
         }
         head = row(self.dot, self.title)

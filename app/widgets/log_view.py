@@ -9,6 +9,7 @@ from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.widgets.parts import button, label, row
+from dafusion_core.language import _
 
 TAIL_BYTES = 200_000
 INTERVAL_MS = 1000
@@ -19,7 +20,7 @@ class LogDialog(QDialog):
 
     def __init__(self, path: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Worker log")
+        self.setWindowTitle(_("Worker log"))
         self.resize(760, 480)
         self.path = path
         self._seen: tuple[int, float] | None = None
@@ -30,7 +31,9 @@ class LogDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(label(str(path), "muted", select=True))
         layout.addWidget(self.view)
-        layout.addLayout(row(None, button("Copy all", self._copy), button("Close", self.close)))
+        layout.addLayout(
+            row(None, button(_("Copy all"), self._copy), button(_("Close"), self.close))
+        )
         self._timer = QTimer(self)
         self._timer.setInterval(INTERVAL_MS)
         self._timer.timeout.connect(self.refresh)
@@ -52,7 +55,7 @@ class LogDialog(QDialog):
                 file.seek(max(0, status.st_size - TAIL_BYTES))
                 text = file.read().decode("utf-8", errors="replace")
         except OSError:
-            self.view.setPlaceholderText("There is no log yet: no worker has run.")
+            self.view.setPlaceholderText(_("There is no log yet: no worker has run."))
             return
         self._seen = state
         bar = self.view.verticalScrollBar()

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.theme import theme
 from app.widgets.parts import button, label, row
+from dafusion_core.language import _
 
 INFO_MS = 12_000
 
@@ -41,9 +42,9 @@ class Message(QFrame):
             button(name, partial(self._choose, bar, act), "small") for name, act in choices
         ]
         if details:
-            self.buttons.append(button("Copy details", self._copy, "small"))
+            self.buttons.append(button(_("Copy details"), self._copy, "small"))
         if not choices:
-            self.buttons.append(button("Close", lambda: bar.remove(key), "small"))
+            self.buttons.append(button(_("Close"), lambda: bar.remove(key), "small"))
         layout = row(self._label, *self.buttons)
         layout.setStretch(0, 1)
         layout.setContentsMargins(14, 8, 10, 8)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from dafusion_core.language import _
+
 
 class PlainTable(QTableWidget):
     """Columns named once, rows filled as text; numbers stand at the right."""
@@ -15,7 +17,7 @@ class PlainTable(QTableWidget):
         super().__init__(0, len(columns))
         self._numbers: set[int] = set()
         self.setObjectName("plain")
-        self.setAccessibleName("Table: " + ", ".join(columns))
+        self.setAccessibleName(_("Table: {columns}").format(columns=", ".join(columns)))
         self.verticalHeader().hide()
         self.setShowGrid(False)
         self.setWordWrap(False)

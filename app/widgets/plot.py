@@ -14,6 +14,7 @@ from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPol
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import scaled_font, theme
+from dafusion_core.language import _
 
 STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
@@ -63,7 +64,7 @@ class Plot(QWidget):
         self.is_log = False
         self.smoothing = 0.0
         self.unit = "step"
-        self.hint = hint or "Curves appear with the first results."
+        self.hint = hint or _("Curves appear with the first results.")
         self.lines: list[Line] = []
         self.hidden: set[str] = set()
         self._at: QPointF | None = None
@@ -236,7 +237,10 @@ class Plot(QWidget):
             texts = [self._value_text(min(values))]
             if len(values) > 1:
                 texts.append(self._value_text(max(values)))
-            words.append(f"{group}: {' to '.join(dict.fromkeys(texts))}")
+            texts = list(dict.fromkeys(texts))
+            if len(texts) > 1:
+                texts = [_("{low} to {high}").format(low=texts[0], high=texts[1])]
+            words.append(f"{group}: {texts[0]}")
         self.hovered.emit(", ".join(words))
         metrics = painter.fontMetrics()
         width = max(metrics.horizontalAdvance(word) for word in words) + 14

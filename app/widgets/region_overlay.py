@@ -8,7 +8,7 @@ names that part in pixels of the upright image.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +22,7 @@ from dafusion_core.datasets.masks import sample_mask
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.language import count
 
 #: After Okabe and Ito: they stay apart for colour-blind eyes, and number and place tell as well.
 COLORS = ("#56b4e9", "#f0e442", "#cc79a7", "#e69f00", "#009e73", "#d55e00", "#0072b2")
@@ -219,13 +220,10 @@ def overlay_of(session: Session) -> RegionOverlay:
 
 def describe_regions(regions: Sequence[Region]) -> str:
     """“2 masks, 1 box”, "" for none."""
-    words = []
-    for kind, one, many in (
-        (RegionKind.BOX, "box", "boxes"),
-        (RegionKind.POLYGON, "polygon", "polygons"),
-        (RegionKind.MASK, "mask", "masks"),
-    ):
-        number = sum(region.kind is kind for region in regions)
-        if number:
-            words.append(f"{number} {one if number == 1 else many}")
-    return ", ".join(words)
+    numbers = Counter(region.kind for region in regions)
+    words = {
+        RegionKind.BOX: count(numbers[RegionKind.BOX], "{n:,} box", "{n:,} boxes"),
+        RegionKind.POLYGON: count(numbers[RegionKind.POLYGON], "{n:,} polygon", "{n:,} polygons"),
+        RegionKind.MASK: count(numbers[RegionKind.MASK], "{n:,} mask", "{n:,} masks"),
+    }
+    return ", ".join(text for kind, text in words.items() if numbers[kind])

@@ -17,6 +17,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QResizeEvent, QTextDocument
 from PySide6.QtWidgets import QFrame, QTextBrowser, QWidget
 
 from app.theme import Colors, theme
+from dafusion_core.language import _
 
 THUMBNAIL = 88  # pixels of a picture in the tables
 SMALL = 240  # pixels of a picture that is one of many; larger ones are sheets of pictures
@@ -101,7 +102,7 @@ class ReportView(QTextBrowser):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("report")
-        self.setAccessibleName("The whole report")
+        self.setAccessibleName(_("The whole report"))
         self.setOpenLinks(False)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self._prepared = Prepared("")

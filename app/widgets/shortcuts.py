@@ -6,8 +6,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QVBoxLayout, QWidget
 
-from app.actions import ACTIONS, MENUS, MORE_SHORTCUTS
+from app.actions import ACTIONS, GROUP_NAMES, MENUS, MORE_SHORTCUTS
 from app.widgets.parts import button, heading, label, row
+from dafusion_core.language import _
 
 
 def _share(heights: dict[str, int]) -> dict[str, int]:
@@ -24,7 +25,7 @@ class ShortcutsDialog(QDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Keyboard shortcuts")
+        self.setWindowTitle(_("Keyboard shortcuts"))
         grid = QGridLayout()
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(4)
@@ -36,7 +37,7 @@ class ShortcutsDialog(QDialog):
                     for k in spec.shortcuts
                 ]
                 text = spec.text.replace("&", "").rstrip("…")
-                groups[spec.menu].append((" or ".join(dict.fromkeys(keys)), text))
+                groups[spec.menu].append((_(" or ").join(dict.fromkeys(keys)), text))
         for name, keys_text, text in MORE_SHORTCUTS:
             groups.setdefault(name, []).append((keys_text, text))
         filled = {name: lines for name, lines in groups.items() if lines}
@@ -44,7 +45,7 @@ class ShortcutsDialog(QDialog):
         places = [0, 0]
         for name, lines in filled.items():
             place, side = places[sides[name]], 3 * sides[name]
-            title = heading(name, 1.0)
+            title = heading(GROUP_NAMES[name].replace("&", ""), 1.0)
             grid.addWidget(title, place, side, 1, 2)
             place += 1
             for keys_text, text in lines:
@@ -58,11 +59,11 @@ class ShortcutsDialog(QDialog):
         grid.setColumnMinimumWidth(2, 24)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 16)
-        layout.addWidget(heading("Keyboard shortcuts", 1.3))
+        layout.addWidget(heading(_("Keyboard shortcuts"), 1.3))
         layout.addSpacing(6)
         layout.addLayout(grid)
         layout.addStretch(1)
-        layout.addLayout(row(None, button("Close", self.close)))
+        layout.addLayout(row(None, button(_("Close"), self.close)))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """The key that opened it also closes it."""

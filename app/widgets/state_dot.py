@@ -9,18 +9,19 @@ from PySide6.QtWidgets import QWidget
 from app.delegates.thumbnail import paint_mark
 from app.steps import StepState
 from app.theme import theme
+from dafusion_core.language import _
 
 SIZE = 18
 
 STATE_WORDS = {
-    StepState.EMPTY: "not possible yet",
-    StepState.READY: "ready",
-    StepState.WAITING: "waiting",
-    StepState.RUNNING: "running",
-    StepState.PAUSED: "paused",
-    StepState.FAILED: "failed",
-    StepState.STALE: "out of date",
-    StepState.DONE: "done",
+    StepState.EMPTY: _("not possible yet"),
+    StepState.READY: _("ready"),
+    StepState.WAITING: _("waiting"),
+    StepState.RUNNING: _("running"),
+    StepState.PAUSED: _("paused"),
+    StepState.FAILED: _("failed"),
+    StepState.STALE: _("out of date"),
+    StepState.DONE: _("done"),
 }
 
 

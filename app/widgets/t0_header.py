@@ -12,6 +12,7 @@ from app.models.curation_layout import FIRST_T0_COLUMN
 from app.text import t0_words
 from app.theme import scaled_font, theme
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 
 
 class T0Header(QHeaderView):
@@ -25,7 +26,7 @@ class T0Header(QHeaderView):
         self.setSectionsClickable(True)
         self.setHighlightSections(False)
         self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.setAccessibleName("How far from the photo")
+        self.setAccessibleName(_("How far from the photo"))
         self._counts: list[Counts] = []
         self._drawn: dict[int, tuple[object, QPixmap]] = {}
         theme.changed.connect(self._draw_anew)
@@ -101,9 +102,9 @@ class T0Header(QHeaderView):
         second = QRect(box.left(), first.bottom() + 4, box.width(), small)
         third = QRect(box.left(), second.bottom() + 2, box.width(), small)
         if t0 is None:
-            painter.drawText(first, left, "Photo")
-            self._paint_small(painter, second, "the real picture")
-            self._paint_small(painter, third, "how far from it →")
+            painter.drawText(first, left, _("Photo"))
+            self._paint_small(painter, second, _("the real picture"))
+            self._paint_small(painter, third, _("how far from it →"))
             return
         text = f"t0 {t0:g}"
         painter.drawText(first, left, text)
@@ -161,11 +162,15 @@ class T0Header(QHeaderView):
             painter.drawText(QPointF(x + 12, box.bottom() - metrics.descent()), text)
             x += 12 + metrics.horizontalAdvance(text) + 9
         left = counts.by_curation[Curation.UNDECIDED]
-        rest = f"{left:,} undecided" if left else ("" if counts.waiting else "all decided")
+        rest = (
+            _("{left:,} undecided").format(left=left)
+            if left
+            else ("" if counts.waiting else _("all decided"))
+        )
         if counts.waiting and not left:
-            rest = f"{counts.waiting:,} to come"
+            rest = _("{waiting:,} to come").format(waiting=counts.waiting)
         room = box.right() - int(x)
         if metrics.horizontalAdvance(rest) > room and left:
-            rest = f"{left:,} left"
+            rest = _("{left:,} left").format(left=left)
         painter.setPen(QColor(colors.muted))
         painter.drawText(QPointF(x, box.bottom() - metrics.descent()), rest)

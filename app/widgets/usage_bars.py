@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QProgressBar, QWidget
 from app.machine import GIB, Usage, read_usage
 from app.session import Session
 from app.widgets.parts import label
+from dafusion_core.language import _
 
 INTERVAL_MS = 2000
 STEPS = 1000
@@ -28,7 +29,7 @@ class UsageBars(QWidget):
         self.lines = {
             key: self._line(number, name)
             for number, (key, name) in enumerate(
-                (("processor", "Processor"), ("memory", "Memory"), ("gpu", "Graphics"))
+                (("processor", _("Processor")), ("memory", _("Memory")), ("gpu", _("Graphics")))
             )
         }
         self._timer = QTimer(self)
@@ -67,15 +68,27 @@ class UsageBars(QWidget):
 
     def show_usage(self, usage: Usage) -> None:
         """Show these numbers."""
-        workers = f", {usage.workers / GIB:.1f} by jobs" if usage.workers else ""
-        memory = f"{usage.memory_used / GIB:.1f} of {usage.memory_total / GIB:.0f} GB"
-        self._show("processor", "Processor", usage.processor, f"{usage.processor:.0%}", "")
+        workers = (
+            _(", {workers:.1f} by jobs").format(workers=usage.workers / GIB)
+            if usage.workers
+            else ""
+        )
+        memory = _("{memory_used:.1f} of {memory_total:.0f} GB").format(
+            memory_used=usage.memory_used / GIB, memory_total=usage.memory_total / GIB
+        )
+        self._show("processor", _("Processor"), usage.processor, f"{usage.processor:.0%}", "")
         share = usage.memory_used / max(1, usage.memory_total)
-        self._show("memory", "Memory", share, memory, workers)
+        self._show("memory", _("Memory"), share, memory, workers)
         if usage.gpu_used is not None and usage.gpu_total:
-            gpu = f"{usage.gpu_used / GIB:.1f} of {usage.gpu_total / GIB:.0f} GB"
-            busy = f", {usage.gpu_share:.0%} busy" if usage.gpu_share is not None else ""
-            self._show("gpu", "Graphics card", usage.gpu_used / usage.gpu_total, gpu, busy)
+            gpu = _("{gpu_used:.1f} of {gpu_total:.0f} GB").format(
+                gpu_used=usage.gpu_used / GIB, gpu_total=usage.gpu_total / GIB
+            )
+            busy = (
+                _(", {gpu_share:.0%} busy").format(gpu_share=usage.gpu_share)
+                if usage.gpu_share is not None
+                else ""
+            )
+            self._show("gpu", _("Graphics card"), usage.gpu_used / usage.gpu_total, gpu, busy)
 
     def _show(self, key: str, name: str, share: float, words: str, more: str) -> None:
         title, bar, text = self.lines[key]
