@@ -16,10 +16,21 @@ PART_NAMES = {
     Part.TEST: _("test"),
     Part.UNUSED: _("left out"),
 }
+PART_TITLES = {
+    Part.TRAIN: _("Training"),
+    Part.VALIDATION: _("Validation"),
+    Part.TEST: _("Test"),
+    Part.UNUSED: _("Left out"),
+}
 CURATION_NAMES = {
     Curation.KEPT: _("kept"),
     Curation.REJECTED: _("rejected"),
     Curation.UNDECIDED: _("undecided"),
+}
+CURATION_TITLES = {
+    Curation.KEPT: _("Kept"),
+    Curation.REJECTED: _("Rejected"),
+    Curation.UNDECIDED: _("Undecided"),
 }
 
 

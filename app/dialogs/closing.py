@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QMessageBox, QWidget
 
-from app.text import count
+from dafusion_core.language import _, count, current
 
 
 class Closing(StrEnum):
@@ -24,16 +24,18 @@ class Closing(StrEnum):
 def ask_closing(parent: QWidget, number: int) -> Closing:
     """Ask. Nothing is lost with any answer."""
     box = QMessageBox(parent)
-    box.setWindowTitle("Work is running")
+    box.setWindowTitle(_("Work is running"))
     box.setIcon(QMessageBox.Icon.Question)
-    box.setText(f"{count(number, 'job')} {'is' if number == 1 else 'are'} running.")
+    box.setText(count(number, "{n:,} job is running.", "{n:,} jobs are running."))
     box.setInformativeText(
-        "What is finished is kept either way. Without the window, work goes on until the queue "
-        "is empty; opened meanwhile, the project can be looked at but not changed."
+        _(
+            "What is finished is kept either way. Without the window, work goes on until the queue "
+            "is empty; opened meanwhile, the project can be looked at but not changed."
+        )
     )
-    stop = box.addButton("Stop after this step and close", QMessageBox.ButtonRole.AcceptRole)
-    keep = box.addButton("Keep running without the window", QMessageBox.ButtonRole.AcceptRole)
-    stay = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
+    stop = box.addButton(_("Stop after this step and close"), QMessageBox.ButtonRole.AcceptRole)
+    keep = box.addButton(_("Keep running without the window"), QMessageBox.ButtonRole.AcceptRole)
+    stay = box.addButton(_("Keep open"), QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
     box.exec()
@@ -64,7 +66,7 @@ def run_in_background(project: Path, log: Path) -> None:
             stdout=file,
             stderr=file,
             cwd=project.parent,
-            env={**os.environ},
+            env={**os.environ, "DAFUSION_LANGUAGE": current()},
             **options,  # type: ignore[call-overload]
         )
     process.returncode = 0  # it is on its own from here: nobody waits for it

@@ -15,17 +15,20 @@ from PySide6.QtWidgets import (
 
 from app.costs import size_words
 from app.session import Session
-from app.text import count
 from app.widgets.parts import button, dialog_layout, folder_row, guard_wheel, label, row
 from dafusion_core.api.classifiers import find_run
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import TrainingRun
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.language import _, count
 
 FORMATS = {
-    "safetensors": ("Weights (safetensors)", "For PyTorch, with this program's own description."),
-    "torchscript": ("TorchScript", "For PyTorch and libtorch, no other code needed."),
-    "onnx": ("ONNX", "For other programs and languages."),
+    "safetensors": (
+        _("Weights (safetensors)"),
+        _("For PyTorch, with this program's own description."),
+    ),
+    "torchscript": ("TorchScript", _("For PyTorch and libtorch, no other code needed.")),
+    "onnx": ("ONNX", _("For other programs and languages.")),
 }
 
 
@@ -44,10 +47,12 @@ class ExportModelDialog(QDialog):
         self._runs = project.runs()
         self._project = project
         self.run = QComboBox()
-        self.run.setAccessibleName("Classifier")
+        self.run.setAccessibleName(_("Classifier"))
         for one in reversed(self._runs):
             right = percent(one.record["test_accuracy_last"])
-            words = f"job {one.job_id}: {one.arm}, seed {one.seed} ({right} of test images)"
+            words = _("job {id}: {arm}, seed {seed} ({right} of test images)").format(
+                id=one.job_id, arm=one.arm, seed=one.seed, right=right
+            )
             self.run.addItem(words, one.id)
         if self._runs:
             self.run.setCurrentIndex(self.run.findData(find_run(project).id))
@@ -64,21 +69,23 @@ class ExportModelDialog(QDialog):
         self.run.currentIndexChanged.connect(lambda _i: self._summarise())
         self.summary = label("", wrap=True)
         self.problem = label("", "error", wrap=True)
-        self.go = button("Export", self._export, "primary")
+        self.go = button(_("Export"), self._export, "primary")
         layout = dialog_layout(
             self,
-            "Export a classifier",
-            "Every file is loaded again and must answer as the network does on all test "
-            "images; otherwise it is not kept.",
+            _("Export a classifier"),
+            _(
+                "Every file is loaded again and must answer as the network does on all test "
+                "images; otherwise it is not kept."
+            ),
         )
         layout.addWidget(self.run)
         for box in self.boxes.values():
             layout.addWidget(box)
-        layout.addLayout(folder_row(self.folder, "Folder to export to"))
+        layout.addLayout(folder_row(self.folder, _("Folder to export to")))
         layout.addWidget(self.summary)
         layout.addWidget(self.problem)
         layout.addStretch(1)
-        layout.addLayout(row(None, button("Cancel", self.reject), self.go))
+        layout.addLayout(row(None, button(_("Cancel"), self.reject), self.go))
         self._summarise()
         self.resize(560, self.sizeHint().height())
 
@@ -96,11 +103,11 @@ class ExportModelDialog(QDialog):
         run, formats = self.chosen, self.formats
         problem = ""
         if run is None:
-            problem = "There is no trained classifier yet. Train one first."
+            problem = _("There is no trained classifier yet. Train one first.")
         elif not formats:
-            problem = "Tick at least one format."
+            problem = _("Tick at least one format.")
         elif not self.folder.text().strip():
-            problem = "Say which folder to write to."
+            problem = _("Say which folder to write to.")
         self.problem.setText(problem)
         self.problem.setVisible(bool(problem))
         self.go.setEnabled(not problem)
@@ -114,13 +121,19 @@ class ExportModelDialog(QDialog):
             each = self._project.file.objects.path(run.path).stat().st_size
         except (OSError, DaFusionError):
             each = 0
-        place = f"into {target}" if target.is_dir() else f"into the new folder {target}"
-        text = (
-            f"This writes {count(len(names), 'file')}, about {size_words(each * len(names))}, "
-            f"{place}: {', '.join(names)}."
+        words = (
+            _("This writes {files}, about {size}, into {target}: {names}.")
+            if target.is_dir()
+            else _("This writes {files}, about {size}, into the new folder {target}: {names}.")
+        )
+        text = words.format(
+            files=count(len(names), "{n:,} file", "{n:,} files"),
+            size=size_words(each * len(names)),
+            target=target,
+            names=", ".join(names),
         )
         if there:
-            text += f" {', '.join(there)} will be replaced."
+            text += " " + _("{names} will be replaced.").format(names=", ".join(there))
         self.summary.setText(text)
 
     def _export(self) -> None:

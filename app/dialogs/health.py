@@ -9,17 +9,20 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QListWidget, QVBoxLayout, QW
 
 from app.models.image_list import ImageListModel
 from app.session import Session
-from app.text import count
 from app.widgets.parts import button, heading, label, row
 from app.widgets.picture_grid import FoldedGrid
 from dafusion_core.datasets.health import Finding, Remedy
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.language import _, count
 
 REMEDY_NAMES = {
-    Remedy.REJECT: ("Leave out", "Of copies, all but the first. Files stay; undo takes it back."),
-    Remedy.GROUP: ("Make them a group", "They stay together in every split."),
-    Remedy.SAME_PART: ("Bring them to one part", "A group, all in training or all in test."),
-    Remedy.UNSURE: ("Mark as not sure", "To be looked at later."),
+    Remedy.REJECT: (
+        _("Leave out"),
+        _("Of copies, all but the first. Files stay; undo takes it back."),
+    ),
+    Remedy.GROUP: (_("Make them a group"), _("They stay together in every split.")),
+    Remedy.SAME_PART: (_("Bring them to one part"), _("A group, all in training or all in test.")),
+    Remedy.UNSURE: (_("Mark as not sure"), _("To be looked at later.")),
 }
 
 
@@ -28,25 +31,28 @@ class HealthDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Check pictures")
+        self.setWindowTitle(_("Check pictures"))
         self.resize(900, 580)
         self.session = session
         self.findings: list[Finding] = []
-        self.title = heading("Looking…", 1.2)
+        self.title = heading(_("Looking…"), 1.2)
         self.list = QListWidget()
-        self.list.setAccessibleName("Findings")
+        self.list.setAccessibleName(_("Findings"))
         self.list.setWordWrap(True)
         self.list.currentRowChanged.connect(self._show)
         self.model = ImageListModel(session.project, self)
         self.grid = FoldedGrid(self.model, session.thumbnails)
-        self.grid.setAccessibleName("Pictures of the finding")
+        self.grid.setAccessibleName(_("Pictures of the finding"))
         self.text = label("", wrap=True, select=True)
         self.buttons = {
             remedy: button(name, partial(self._apply, remedy), "small", tip)
             for remedy, (name, tip) in REMEDY_NAMES.items()
         }
         self.dismiss = button(
-            "This is fine", self._dismiss, "small", "Do not tell this again for these pictures."
+            _("This is fine"),
+            self._dismiss,
+            "small",
+            _("Do not tell this again for these pictures."),
         )
         right = QVBoxLayout()
         right.addWidget(self.text)
@@ -60,13 +66,13 @@ class HealthDialog(QDialog):
         layout.setContentsMargins(18, 16, 18, 14)
         layout.addWidget(self.title)
         layout.addLayout(both, 1)
-        layout.addLayout(row(None, button("Close", self.close)))
+        layout.addLayout(row(None, button(_("Close"), self.close)))
         self._show(-1)
         self.look()
 
     def look(self) -> None:
         """Look again, in the background."""
-        self.title.setText("Looking at the pictures…")
+        self.title.setText(_("Looking at the pictures…"))
         self.session.reads.submit(self.session.project.health, self.show_findings)
 
     def show_findings(self, findings: list[Finding]) -> None:
@@ -74,7 +80,9 @@ class HealthDialog(QDialog):
         chosen = self.list.currentRow()
         self.findings = findings
         self.title.setText(
-            count(len(findings), "finding") if findings else "Nothing to complain about"
+            count(len(findings), "{n:,} finding", "{n:,} findings")
+            if findings
+            else _("Nothing to complain about")
         )
         self.list.blockSignals(True)
         self.list.clear()

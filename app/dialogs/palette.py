@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets.parts import label
+from dafusion_core.language import _
 
 MOST = 60
 
@@ -58,20 +59,20 @@ class Palette(QDialog):
 
     def __init__(self, entries: Sequence[Entry], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Commands")
+        self.setWindowTitle(_("Commands"))
         self.setModal(True)
         self.resize(560, 420)
         self.entries = list(entries)
         self.field = QLineEdit()
-        self.field.setPlaceholderText("Type what you want to do")
-        self.field.setAccessibleName("What you want to do")
+        self.field.setPlaceholderText(_("Type what you want to do"))
+        self.field.setAccessibleName(_("What you want to do"))
         self.field.setClearButtonEnabled(True)
         self.list = QListWidget()
-        self.list.setAccessibleName("Commands that fit")
+        self.list.setAccessibleName(_("Commands that fit"))
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.setUniformItemSizes(True)
         self.list.setAlternatingRowColors(False)
-        self.nothing = label("Nothing fits.", "muted")
+        self.nothing = label(_("Nothing fits."), "muted")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 12)
         layout.addWidget(self.field)

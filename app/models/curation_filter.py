@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from app.text import CURATION_NAMES
 from dafusion_core.domain.records import Curation
-from dafusion_core.language import _
+from dafusion_core.language import _, count
 
 
 class Sort(StrEnum):
@@ -160,7 +160,7 @@ class CurationFilter:
             _(" or ").join(sorted(names.get(i, "?") for i in self.concepts)),
             _(" or ").join(f"t0 {t0:g}" for t0 in sorted(self.t0s)),
             _(" or ").join(CURATION_NAMES[state] for state in Curation if state in self.states),
-            _("{min_rating} stars or more").format(min_rating=self.min_rating)
+            count(self.min_rating, "{n} star or more", "{n} stars or more")
             if self.min_rating
             else "",
             _(" or ").join(_MARKS_WITHIN[mark] for mark in Mark if mark in self.marks),

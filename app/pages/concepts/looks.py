@@ -13,6 +13,7 @@ from app.widgets.parts import button, heading, label, row
 from app.widgets.picture_strip import PictureTile, Strip, cut_rows
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import TokenEmbedding
+from dafusion_core.language import _
 from dafusion_core.storage.concepts import inversion_files
 
 _NAMED = re.compile(r"(.+?) \(([0-9a-f]{8})\)(?:, |: step (\d+) of \d+$)")
@@ -69,10 +70,10 @@ class LooksView(QWidget):
         self._shown: object = None
         self.tiles: dict[tuple[str, int], PictureTile] = {}
         self.other = button(
-            "Other noise",
+            _("Other noise"),
             self._next,
             "small",
-            "Each look made four pictures from fixed noise: show the next of them.",
+            _("Each look made four pictures from fixed noise: show the next of them."),
         )
         self._rows = QVBoxLayout()
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -80,11 +81,16 @@ class LooksView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(row(heading("What each class looks like by now", 1.1), None, self.other))
+        layout.addLayout(
+            row(heading(_("What each class looks like by now"), 1.1), None, self.other)
+        )
         layout.addWidget(
             label(
-                "Made from noise and the learned token alone. Below each: the step, and the start "
-                "of the token's hash; where the hash stays the same, nothing was learned between.",
+                _(
+                    "Made from noise and the learned token alone. Below each: the step, and the "
+                    "start of the token's hash; where the hash stays the same, nothing was "
+                    "learned between."
+                ),
                 "muted",
                 wrap=True,
             )
@@ -120,13 +126,24 @@ class LooksView(QWidget):
     def _make_row(self, name: str, looks: dict[int, Look]) -> QWidget:
         strip = Strip(8)
         for place, (step, look) in enumerate(sorted(looks.items())):
-            tile = PictureTile(f"{name} after {step} steps", side=SIDE)
+            tile = PictureTile(
+                _("{name} after {step} steps").format(name=name, step=step), side=SIDE
+            )
             side = look.pictures.height()
             x = self._noise % COLUMNS * (look.pictures.width() - side) // (COLUMNS - 1)
             tile.show_image(look.pictures.copy(QRect(x, 0, side, side)))
-            tile.setToolTip(f"{name}, step {step:,}, token {look.digest}")
+            tile.setToolTip(
+                _("{name}, step {step:,}, token {digest}").format(
+                    name=name, step=step, digest=look.digest
+                )
+            )
             self.tiles[name, step] = tile
-            strip.put(place, tile, label(f"step {step:,}", "muted"), label(look.digest, "muted"))
+            strip.put(
+                place,
+                tile,
+                label(_("step {step:,}").format(step=step), "muted"),
+                label(look.digest, "muted"),
+            )
         holder = QWidget()
         layout = QVBoxLayout(holder)
         layout.setContentsMargins(0, 0, 0, 0)

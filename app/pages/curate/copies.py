@@ -6,8 +6,8 @@ from PySide6.QtCore import QObject, Signal
 
 from app.models.curation_grid import CurationGridModel
 from app.session import Session
-from app.text import count
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.language import _, count, ngettext
 
 
 class CopyFinder(QObject):
@@ -32,7 +32,13 @@ class CopyFinder(QObject):
         self.is_looking = True
         project, runner = self._session.project, self._session.imports
         ids = self._model.ids_where()
-        self._say(f"Looking for near copies among {count(len(ids), 'picture')}…")
+        self._say(
+            count(
+                len(ids),
+                "Looking for near copies among {n:,} picture…",
+                "Looking for near copies among {n:,} pictures…",
+            )
+        )
         runner.submit(
             lambda: project.near_copies(ids, runner.should_stop.is_set),
             self._take,
@@ -44,9 +50,15 @@ class CopyFinder(QObject):
         self._model.take_groups(groups)
         number = sum(len(group) for group in groups)
         if groups:
-            self._say(f"{count(len(groups), 'group')} of near copies, {number:,} pictures.")
+            self._say(
+                ngettext(
+                    "{n:,} group of near copies, {pictures:,} pictures.",
+                    "{n:,} groups of near copies, {pictures:,} pictures.",
+                    len(groups),
+                ).format(n=len(groups), pictures=number)
+            )
         else:
-            self._say("No near copies were found.")
+            self._say(_("No near copies were found."))
         self.found.emit()
 
     def _fail(self, error: Exception) -> None:

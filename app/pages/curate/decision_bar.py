@@ -7,14 +7,15 @@ from PySide6.QtWidgets import QCheckBox, QWidget
 
 from app.actions import Actions
 from app.widgets.parts import action_button, row
+from dafusion_core.language import _
 from dafusion_core.settings import Settings, get_bool
 
 BUTTONS = (
-    ("keep", "Keep  (P)"),
-    ("reject", "Reject  (X)"),
-    ("undecide", "Undecided  (U)"),
-    ("compare", "Compare  (C)"),
-    ("info", "Info  (I)"),
+    ("keep", _("Keep  (P)")),
+    ("reject", _("Reject  (X)")),
+    ("undecide", _("Undecided  (U)")),
+    ("compare", _("Compare  (C)")),
+    ("info", _("Info  (I)")),
 )
 NARROW = 640  # below this the buttons leave out their keys; the tips still have them
 
@@ -26,8 +27,8 @@ class DecisionBar(QWidget):
         super().__init__()
         self.buttons = [action_button(actions[key], "small", text) for key, text in BUTTONS]
         self.advance_box = QCheckBox()
-        self.advance_box.setToolTip("After P or X, move to the next picture.")
-        self.advance_box.setAccessibleName("Go on after a decision")
+        self.advance_box.setToolTip(_("After P or X, move to the next picture."))
+        self.advance_box.setAccessibleName(_("Go on after a decision"))
         self.advance_box.setChecked(get_bool("auto_advance"))
         self.advance_box.toggled.connect(lambda on: Settings().set("auto_advance", on))
         for made in (*self.buttons, self.advance_box):
@@ -43,4 +44,4 @@ class DecisionBar(QWidget):
     def _say(self, *, is_narrow: bool) -> None:
         for made, (_key, text) in zip(self.buttons, BUTTONS, strict=True):
             made.setText(text.split("  ")[0] if is_narrow else text)
-        self.advance_box.setText("Go on" if is_narrow else "Go on after a decision")
+        self.advance_box.setText(_("Go on") if is_narrow else _("Go on after a decision"))

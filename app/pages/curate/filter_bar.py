@@ -12,10 +12,11 @@ from PySide6.QtGui import QAction, QActionGroup, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
 
 from app.models.curation_filter import MARK_NAMES, SORT_NAMES, CurationFilter, Mark, Sort
-from app.text import CURATION_NAMES, t0_words
+from app.text import CURATION_TITLES, t0_words
 from app.widgets.parts import button
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _, count
 
 PAGE = "curate"
 
@@ -61,13 +62,13 @@ class FilterBar(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         for kind, tip in (
-            ("concepts", "Show only some classes."),
-            ("t0s", "Show only some distances from the photo."),
-            ("states", "Show only what is kept, rejected or undecided."),
-            ("stars", "Show only what has that many stars or more."),
-            ("marks", "Show only what a check noticed, or have the pictures checked."),
-            ("sort", "The order of the list. The grid always goes by photo."),
-            ("views", "Filters under a name."),
+            ("concepts", _("Show only some classes.")),
+            ("t0s", _("Show only some distances from the photo.")),
+            ("states", _("Show only what is kept, rejected or undecided.")),
+            ("stars", _("Show only what has that many stars or more.")),
+            ("marks", _("Show only what a check noticed, or have the pictures checked.")),
+            ("sort", _("The order of the list. The grid always goes by photo.")),
+            ("views", _("Filters under a name.")),
         ):
             made = button("", lambda: None, "menu", tip)
             menu = _KeepOpenMenu(made)
@@ -77,7 +78,7 @@ class FilterBar(QWidget):
             made.setMinimumWidth(52)  # a narrow window cuts the words, not the page
             self.buttons[kind] = made
             layout.addWidget(made)
-        self.clear = button("Show all", self.reset, "link", "Take every filter away.")
+        self.clear = button(_("Show all"), self.reset, "link", _("Take every filter away."))
         layout.addWidget(self.clear)
         layout.addStretch(1)
         self._say()
@@ -119,16 +120,16 @@ class FilterBar(QWidget):
         one = {
             "concepts": [self._names.get(i, "?") for i in wanted.concepts],
             "t0s": [f"t0 {t0:g}" for t0 in sorted(wanted.t0s)],
-            "states": [CURATION_NAMES[s].capitalize() for s in Curation if s in wanted.states],
+            "states": [CURATION_TITLES[s] for s in Curation if s in wanted.states],
             "marks": [MARK_NAMES[m] for m in Mark if m in wanted.marks],
         }
         every = {
-            "concepts": "All classes", "t0s": "All t0", "states": "Any decision",
-            "marks": "Checks",
+            "concepts": _("All classes"), "t0s": _("All t0"), "states": _("Any decision"),
+            "marks": _("Checks"),
         }  # fmt: skip
         many = {
-            "concepts": "{} classes", "t0s": "{} t0", "states": "{} decisions",
-            "marks": "{} checks",
+            "concepts": _("{} classes"), "t0s": _("{} t0"), "states": _("{} decisions"),
+            "marks": _("{} checks"),
         }  # fmt: skip
         for kind, values in one.items():
             text = every[kind] if not values else values[0]
@@ -136,9 +137,13 @@ class FilterBar(QWidget):
                 text = many[kind].format(len(values))
             self._label(kind, text, bool(values))
         stars = wanted.min_rating
-        self._label("stars", f"{stars} stars or more" if stars else "Any stars", stars > 0)
+        self._label(
+            "stars",
+            _stars(stars) if stars else _("Any stars"),
+            stars > 0,
+        )
         self._label("sort", SORT_NAMES[wanted.sort], False)
-        self._label("views", "Views", False)
+        self._label("views", _("Views"), False)
         self.clear.setVisible(not wanted.is_everything)
         self._fit()
 
@@ -157,8 +162,7 @@ class FilterBar(QWidget):
         if kind == "stars":
             self._fill_choice(
                 menu,
-                [("Any stars", 0)]
-                + [(f"{n} star{'s or more' if n < 5 else 's'}", n) for n in range(1, 6)],
+                [(_("Any stars"), 0)] + [(_stars(n), n) for n in range(1, 6)],
                 self.filter.min_rating,
                 lambda value: replace(self.filter, min_rating=value),
             )
@@ -173,7 +177,7 @@ class FilterBar(QWidget):
             offered: dict[str, list[tuple[str, Any]]] = {
                 "concepts": [(name, i) for i, name in self._names.items()],
                 "t0s": [(f"t0 {t0:g}, {t0_words(t0)}", t0) for t0 in self._t0s],
-                "states": [(CURATION_NAMES[s].capitalize(), s) for s in Curation],
+                "states": [(CURATION_TITLES[s], s) for s in Curation],
                 "marks": [(MARK_NAMES[m], m) for m in Mark],
             }
             for text, value in offered[kind]:
@@ -183,18 +187,20 @@ class FilterBar(QWidget):
                 action.triggered.connect(partial(self._toggle, kind, value))
             if kind == "marks":
                 menu.addSeparator()
-                measure = menu.addAction("Check all pictures of this generation")
-                measure.setToolTip("Distances to photos, what a classifier says, sharpness.")
+                measure = menu.addAction(_("Check all pictures of this generation"))
+                measure.setToolTip(_("Distances to photos, what a classifier says, sharpness."))
                 measure.setEnabled(not self._project.is_read_only)
                 measure.triggered.connect(lambda _=False: self.check_wanted.emit())
                 menu.addSeparator()
-                look = menu.addAction("Find near copies")
-                look.setToolTip("Compares all pictures of a class with each other.")
+                look = menu.addAction(_("Find near copies"))
+                look.setToolTip(_("Compares all pictures of a class with each other."))
                 look.triggered.connect(lambda _=False: self.copies_wanted.emit())
-                best = menu.addAction("Keep the best of each group of near copies")
+                best = menu.addAction(_("Keep the best of each group of near copies"))
                 best.setToolTip(
-                    "By stars, then decisions, then checks. The others are rejected; one undo "
-                    "takes it all back."
+                    _(
+                        "By stars, then decisions, then checks. The others are rejected; one undo "
+                        "takes it all back."
+                    )
                 )
                 best.setEnabled(self.has_groups and not self._project.is_read_only)
                 best.triggered.connect(lambda _=False: self.best_wanted.emit())
@@ -226,11 +232,11 @@ class FilterBar(QWidget):
             action.triggered.connect(lambda _on=False, w=wanted: self.set_filter(w))
         if views:
             menu.addSeparator()
-        save: QAction = menu.addAction("Save what is shown as…")
+        save: QAction = menu.addAction(_("Save what is shown as…"))
         save.setEnabled(not self._project.is_read_only)
         save.triggered.connect(self._ask_name)
         if views and not self._project.is_read_only:
-            gone = menu.addMenu("Forget")
+            gone = menu.addMenu(_("Forget"))
             for view in views:
                 gone.addAction(view.name).triggered.connect(
                     lambda _on=False, name=view.name: self._project.delete_view(PAGE, name)
@@ -239,7 +245,7 @@ class FilterBar(QWidget):
     def _ask_name(self) -> None:
         suggestion = self.filter.describe(self._names)
         name, is_given = QInputDialog.getText(
-            self, "Save a view", "Name of the view", text=suggestion
+            self, _("Save a view"), _("Name of the view"), text=suggestion
         )
         if is_given and name.strip():
             self.save_as(name.strip())
@@ -247,3 +253,10 @@ class FilterBar(QWidget):
     def save_as(self, name: str) -> None:
         """Store the present filter."""
         self._project.save_view(PAGE, name, self.filter.to_dict(self._names))
+
+
+def _stars(number: int) -> str:
+    """“3 stars or more”."""
+    if number == 5:
+        return _("5 stars")
+    return count(number, "{n} star or more", "{n} stars or more")

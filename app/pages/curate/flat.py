@@ -13,6 +13,7 @@ from app.pages.curate.grid import toggle_current
 from app.thumbnails import ThumbnailLoader
 from app.widgets.picture_grid import FoldedGrid
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 
 
 class FlatGrid(FoldedGrid):
@@ -33,7 +34,7 @@ class FlatGrid(FoldedGrid):
         self.thumbnails.has_captions = True
         self.wanted_size = 128
         self.doubleClicked.connect(self._open)
-        self.setAccessibleName("Synthetic images as a list")
+        self.setAccessibleName(_("Synthetic images as a list"))
 
     def show_matching(self) -> None:
         """Fill the list anew from the filter; the focused picture stays in focus if it fits."""

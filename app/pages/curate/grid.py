@@ -11,6 +11,7 @@ from app.models.curation_layout import FIRST_T0_COLUMN
 from app.thumbnails import ThumbnailLoader
 from app.widgets.picture_grid import PictureGrid
 from app.widgets.t0_header import T0Header
+from dafusion_core.language import _
 
 MIN_SIZE, MAX_SIZE = 64, 220
 
@@ -38,7 +39,7 @@ class CurationGrid(PictureGrid):
         self.header.sectionClicked.connect(self._choose_column)
         model.modelReset.connect(self._on_reset)
         self.doubleClicked.connect(self._open)
-        self.setAccessibleName("Synthetic images by photo and t0")
+        self.setAccessibleName(_("Synthetic images by photo and t0"))
         self.header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
 
     def _on_reset(self) -> None:

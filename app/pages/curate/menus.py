@@ -9,8 +9,8 @@ from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu
 
 from app.models.curation_layout import FIRST_T0_COLUMN
-from app.text import count
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _, ngettext
 
 if TYPE_CHECKING:
     from app.pages.curate.page import CuratePage
@@ -22,7 +22,7 @@ def show_picture_menu(page: CuratePage, at: QPoint) -> None:
     menu = QMenu(view)
     for key in ("keep", "reject", "undecide"):
         menu.addAction(page.actions_table[key])
-    stars = menu.addMenu("Stars")
+    stars = menu.addMenu(_("Stars"))
     for number in range(6):
         stars.addAction(page.actions_table[f"rate_{number}"])
     menu.addSeparator()
@@ -37,8 +37,13 @@ def show_picture_menu(page: CuratePage, at: QPoint) -> None:
             job_id=page.model.job_id, source_image_id=cell.source_id
         )
         for text, ids in (
-            (f"Reject all {len(of_t0):,} of {name} at t0 {cell.t0:g}", of_t0),
-            (f"Reject all {len(of_photo):,} of this photo", of_photo),
+            (
+                _("Reject all {number:,} of {name} at t0 {t0:g}").format(
+                    number=len(of_t0), name=name, t0=cell.t0
+                ),
+                of_t0,
+            ),
+            (_("Reject all {number:,} of this photo").format(number=len(of_photo)), of_photo),
         ):
             action = menu.addAction(text)
             action.triggered.connect(partial(_decide, page, Curation.REJECTED, ids))
@@ -53,8 +58,25 @@ def show_column_menu(page: CuratePage, at: QPoint) -> None:
         return
     ids = page.model.ids_of_column(place + FIRST_T0_COLUMN)
     menu = QMenu(page)
-    for text, curation in (("Keep", Curation.KEPT), ("Reject", Curation.REJECTED)):
-        shown = f"{text} all {count(len(ids), 'picture')} at t0 {page.model.t0_set[place]:g}"
+    for words, curation in (
+        (
+            ngettext(
+                "Keep all {n:,} picture at t0 {t0:g}",
+                "Keep all {n:,} pictures at t0 {t0:g}",
+                len(ids),
+            ),
+            Curation.KEPT,
+        ),
+        (
+            ngettext(
+                "Reject all {n:,} picture at t0 {t0:g}",
+                "Reject all {n:,} pictures at t0 {t0:g}",
+                len(ids),
+            ),
+            Curation.REJECTED,
+        ),
+    ):
+        shown = words.format(n=len(ids), t0=page.model.t0_set[place])
         menu.addAction(shown).triggered.connect(partial(_decide, page, curation, ids))
     menu.aboutToHide.connect(menu.deleteLater)
     menu.popup(page.grid.header.mapToGlobal(at))

@@ -31,13 +31,14 @@ from app.pages.curate.rates import RatesView
 from app.pages.curate.stage import MODE_NAMES, Stage, StageMode
 from app.session import Session
 from app.steps import newest
-from app.text import count
+from app.text import CURATION_NAMES
 from app.widgets.elided import ElidedLabel
 from app.widgets.page import Page
 from app.widgets.parts import EmptyState, Segments, action_button, row
 from app.widgets.region_overlay import overlay_of
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Curation, Job
+from dafusion_core.language import _, count
 
 
 class CuratePage(Page):
@@ -48,9 +49,11 @@ class CuratePage(Page):
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__(
             session,
-            "Curate",
-            "Keep what shows the class, reject what does not. "
-            "Rejected pictures stay on disk but never train.",
+            _("Curate"),
+            _(
+                "Keep what shows the class, reject what does not. "
+                "Rejected pictures stay on disk but never train."
+            ),
         )
         self.actions_table = actions
         self.model = CurationGridModel(self.project, self)
@@ -69,18 +72,18 @@ class CuratePage(Page):
         for view in (self.grid, self.flat, self.rates, self.stage):
             self.views.addWidget(view)
         self.switch = Segments(
-            [("grid", "Grid", "A row per photo, a column per t0 (G)"),
-             ("list", "List", "Only the pictures, filtered and sorted (L)"),
-             ("rates", "Rates", "What was accepted, per class and t0 (R)")],
-            "View",
+            [("grid", _("Grid"), _("A row per photo, a column per t0 (G)")),
+             ("list", _("List"), _("Only the pictures, filtered and sorted (L)")),
+             ("rates", _("Rates"), _("What was accepted, per class and t0 (R)"))],
+            _("View"),
         )  # fmt: skip
         self.modes = Segments(
-            [(mode.value, name, "M: the next way") for mode, name in MODE_NAMES.items()],
-            "Way of comparing",
+            [(mode.value, name, _("M: the next way")) for mode, name in MODE_NAMES.items()],
+            _("Way of comparing"),
         )
         self.job_box = QComboBox()
-        self.job_box.setAccessibleName("Generation")
-        self.job_box.setToolTip("Which generation to look at.")
+        self.job_box.setAccessibleName(_("Generation"))
+        self.job_box.setToolTip(_("Which generation to look at."))
         self.job_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.counts = ElidedLabel("", "muted")
         self.decisions = DecisionBar(actions)
@@ -88,9 +91,11 @@ class CuratePage(Page):
         self.set_pages(
             self._arrange(),
             EmptyState(
-                "Nothing to curate yet",
-                "Synthetic images appear here while they are being made, "
-                "each beside the photo it started from.",
+                _("Nothing to curate yet"),
+                _(
+                    "Synthetic images appear here while they are being made, "
+                    "each beside the photo it started from."
+                ),
                 action_button(actions["everything"], "primary"),
             ),
         )
@@ -249,10 +254,10 @@ class CuratePage(Page):
     def _refresh_counts(self) -> None:
         wanted = self.filters.filter
         total = self.model.tally.total(wanted.concepts, wanted.t0s)
-        words = [f"{total.by_curation[state]:,} {state.value}" for state in (
+        words = [f"{total.by_curation[state]:,} {CURATION_NAMES[state]}" for state in (
             Curation.KEPT, Curation.REJECTED, Curation.UNDECIDED)]  # fmt: skip
         if total.waiting:
-            words.append(f"{total.waiting:,} to come")
+            words.append(_("{waiting:,} to come").format(waiting=total.waiting))
         self.counts.setText(" · ".join(words))
         self.grid.header.refresh_counts()
         if self.view_name == "rates":
@@ -386,4 +391,6 @@ class CuratePage(Page):
 
 
 def _job_name(job: Job) -> str:
-    return f"Job {job.id}: {count(job.total, 'picture')}"
+    return _("Job {id}: {pictures}").format(
+        id=job.id, pictures=count(job.total, "{n:,} picture", "{n:,} pictures")
+    )

@@ -9,12 +9,12 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QVBoxLayout, QWidg
 
 from app.models.curation_counts import Counts
 from app.models.curation_grid import CurationGridModel
-from app.text import count
 from app.widgets.parts import button, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _, count
 
-ALL = "All classes"
+ALL = _("All classes")
 
 
 class RatesView(QWidget):
@@ -33,27 +33,29 @@ class RatesView(QWidget):
         self._model = model
         self._concepts: list[int | None] = []
         self._t0s: list[float | None] = []
-        self.table = PlainTable(["Class"])
+        self.table = PlainTable([_("Class")])
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setAccessibleName("Accepted, by class and t0")
+        self.table.setAccessibleName(_("Accepted, by class and t0"))
         self.table.currentCellChanged.connect(lambda *_: self._say_chosen())
         self.table.cellDoubleClicked.connect(lambda *_: self._show())
         self.chosen = label("", wrap=True)
-        self.show_button = button("Show them", self._show, "small", "In the grid.")
+        self.show_button = button(_("Show them"), self._show, "small", _("In the grid."))
         self.buttons = {
-            "keep": button("Keep all", lambda: self._decide("keep"), "small"),
+            "keep": button(_("Keep all"), lambda: self._decide("keep"), "small"),
             "reject": button(
-                "Reject all",
+                _("Reject all"),
                 lambda: self._decide("reject"),
                 "small",
-                "One step: a single undo takes all of it back.",
+                _("One step: a single undo takes all of it back."),
             ),
-            "undecide": button("Make undecided", lambda: self._decide("undecide"), "small"),
+            "undecide": button(_("Make undecided"), lambda: self._decide("undecide"), "small"),
         }
         self.hint = label(
-            "A share is what was kept of what was decided. A photo all of whose pictures are "
-            "rejected trains without synthetic images.",
+            _(
+                "A share is what was kept of what was decided. A photo all of whose pictures are "
+                "rejected trains without synthetic images."
+            ),
             "muted",
             wrap=True,
         )
@@ -71,7 +73,12 @@ class RatesView(QWidget):
         current = (self.table.currentRow(), self.table.currentColumn())
         self._concepts = [*model.names, None]
         self._t0s = [*model.t0_set, None]
-        columns = ["Class", *(f"t0 {t0:g}" for t0 in model.t0_set), "All t0", "Photos to train"]
+        columns = [
+            _("Class"),
+            *(f"t0 {t0:g}" for t0 in model.t0_set),
+            _("All t0"),
+            _("Photos to train"),
+        ]
         rows: list[Sequence[str]] = []
         for concept in self._concepts:
             name = ALL if concept is None else model.names[concept]
@@ -91,7 +98,7 @@ class RatesView(QWidget):
             item = self.table.item(number, len(columns) - 1)
             if item is not None:
                 item.setToolTip(
-                    "Photos that have at least one synthetic image that is not rejected."
+                    _("Photos that have at least one synthetic image that is not rejected.")
                 )
         if current[0] >= 0:
             self.table.setCurrentCell(*current)
@@ -108,7 +115,9 @@ class RatesView(QWidget):
             )
         else:
             without, total = self._model.sources_without(concept)
-        return f"{total - without:,} of {total:,}" + (" ▲" if without else "")
+        return _("{done:,} of {total:,}").format(done=total - without, total=total) + (
+            " ▲" if without else ""
+        )
 
     def _place(self) -> tuple[int | None, float | None] | None:
         number, column = self.table.currentRow(), self.table.currentColumn()
@@ -125,17 +134,18 @@ class RatesView(QWidget):
     def _say_chosen(self) -> None:
         place = self._place()
         ids = self.chosen_ids()
-        text = "Choose a cell to act on its pictures."
+        text = _("Choose a cell to act on its pictures.")
         if place is not None:
             concept, t0 = place
-            name = "all classes" if concept is None else self._model.names[concept]
-            far = "all t0" if t0 is None else f"t0 {t0:g}"
-            text = f"{count(len(ids), 'picture')}: {name}, {far}"
+            name = _("all classes") if concept is None else self._model.names[concept]
+            far = _("all t0") if t0 is None else f"t0 {t0:g}"
+            text = f"{count(len(ids), '{n:,} picture', '{n:,} pictures')}: {name}, {far}"
             without, _total = (0, 0) if concept is None else self._model.sources_without(concept)
             if without:
-                text += (
-                    f". {count(without, 'photo')} of this class {'has' if without == 1 else 'have'}"
-                    " none left to train with."
+                text += ". " + count(
+                    without,
+                    "{n:,} photo of this class has none left to train with.",
+                    "{n:,} photos of this class have none left to train with.",
                 )
         self.chosen.setText(text)
         for made in (self.show_button, *self.buttons.values()):
@@ -162,10 +172,12 @@ class RatesView(QWidget):
 def _cell_text(counts: Counts) -> str:
     """“83 %, 2 left”."""
     if not counts.made:
-        return "–" if not counts.waiting else f"{counts.waiting:,} to come"
+        return (
+            "–" if not counts.waiting else _("{waiting:,} to come").format(waiting=counts.waiting)
+        )
     left = counts.by_curation[Curation.UNDECIDED]
     rate = counts.accept_rate
     if rate is None:
-        return f"{left:,} left"
+        return _("{left:,} left").format(left=left)
     text = f"{rate:.0%}".replace("%", " %")
-    return text + (f", {left:,} left" if left else "")
+    return text + (_(", {left:,} left").format(left=left) if left else "")

@@ -16,6 +16,7 @@ from app.theme import scaled_font, theme
 from app.thumbnails import FULL_SIZE, ThumbnailLoader
 from app.widgets.region_overlay import RegionOverlay
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 
 GAP = 16
 LINE = 26
@@ -32,9 +33,9 @@ class StageMode(StrEnum):
 
 
 MODE_NAMES = {
-    StageMode.SIDE: "Side by side",
-    StageMode.SLIDER: "Slider",
-    StageMode.FLICKER: "In turn",
+    StageMode.SIDE: _("Side by side"),
+    StageMode.SLIDER: _("Slider"),
+    StageMode.FLICKER: _("In turn"),
 }
 
 
@@ -73,8 +74,10 @@ class Stage(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setToolTip(
-            "Wheel: zoom · drag: move · M: another way of comparing · O: regions on "
-            "or off · Esc: back"
+            _(
+                "Wheel: zoom · drag: move · M: another way of comparing · O: regions on "
+                "or off · Esc: back"
+            )
         )
         overlay.changed.connect(self.update)
         loader.ready.connect(self.update)
@@ -88,8 +91,12 @@ class Stage(QWidget):
         cell = self._model.cell_of(self.ids[0]) if self.ids else None
         if cell is not None:
             self._source = cell.source_id
-        name = self._model.names.get(cell.concept_id, "") if cell else "photo"
-        self.setAccessibleName(f"Large view: {name}, {self._caption_of(self.ids[:1])}")
+        name = self._model.names.get(cell.concept_id, "") if cell else _("the photo")
+        self.setAccessibleName(
+            _("Large view: {name}, {caption}").format(
+                name=name, caption=self._caption_of(self.ids[:1])
+            )
+        )
         self.update()
 
     def _caption_of(self, ids: Sequence[int]) -> str:
@@ -260,7 +267,11 @@ class Stage(QWidget):
             size = (photo.width, photo.height)
             self._overlay.paint(painter, area, photo.id, size, self._part(QSizeF(*size)))
         if with_caption:
-            self._caption(painter, area, f"Photo: {photo.label}" if photo else "Photo")
+            self._caption(
+                painter,
+                area,
+                _("Photo: {label}").format(label=photo.label) if photo else _("Photo"),
+            )
 
     def _paint_picture(self, painter: QPainter, frame: QRectF, synthetic_id: int) -> QRectF:
         area = self._paint(painter, frame, self._model.picture_path(synthetic_id))
@@ -277,7 +288,7 @@ class Stage(QWidget):
         # The thumbnail stands in until the whole picture has been read.
         pixmap = self._loader.get(path, FULL_SIZE) or self._loader.get(path, 128) if path else None
         if pixmap is None:
-            problem = self._loader.problem(path) if path else "The picture is missing."
+            problem = self._loader.problem(path) if path else _("The picture is missing.")
             paint_outline(painter, frame, problem)
             return frame
         area = fitted(pixmap, frame)

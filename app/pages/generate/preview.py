@@ -15,8 +15,11 @@ from app.widgets.parts import button, label, row
 from app.widgets.picture_strip import PictureTile, Strip
 from dafusion_core.api.previews import preview_pictures
 from dafusion_core.domain.records import ImageRecord, Job, JobState
+from dafusion_core.language import _
 
-NOT_KEPT = "To look at only: nothing of this trains. Generate makes the same pictures for training."
+NOT_KEPT = _(
+    "To look at only: nothing of this trains. Generate makes the same pictures for training."
+)
 T0_CHOICES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -40,23 +43,25 @@ class PreviewStrip(QWidget):
         self._asked: tuple[GenerateChoices, int] | None = None
         self.boxes: dict[float, QCheckBox] = {}
         self.tiles: dict[float, PictureTile] = {}
-        self.photo = PictureTile("The photo", session.thumbnails)
-        self.photo.show_words("a training photo")
-        self.photo.make_clickable("Another photo")
+        self.photo = PictureTile(_("The photo"), session.thumbnails)
+        self.photo.show_words(_("a training photo"))
+        self.photo.make_clickable(_("Another photo"))
         self.photo.clicked.connect(partial(self.step, 1))
         self.name = label("", "muted")
-        self.previous = button("‹", partial(self.step, -1), "small", "The photo before")
-        self.next = button("›", partial(self.step, 1), "small", "The next photo")
-        self.previous.setAccessibleName("The photo before")
-        self.next.setAccessibleName("The next photo")
+        self.previous = button("‹", partial(self.step, -1), "small", _("The photo before"))
+        self.next = button("›", partial(self.step, 1), "small", _("The next photo"))
+        self.previous.setAccessibleName(_("The photo before"))
+        self.next.setAccessibleName(_("The next photo"))
         self.go = button(
-            "Preview this photo",
+            _("Preview this photo"),
             self.start,
             "small",
-            "Seconds with the bundled model: what becomes of this one photo at every t0. "
-            "Nothing of it trains.",
+            _(
+                "Seconds with the bundled model: what becomes of this one photo at every t0. "
+                "Nothing of it trains."
+            ),
         )
-        self.stop = button("Cancel", self.cancel, "small", "End the preview.")
+        self.stop = button(_("Cancel"), self.cancel, "small", _("End the preview."))
         self.note = label("", "muted", wrap=True)
         self.strip = Strip()
         self.strip.put(0, self.photo, self._photo_line())
@@ -73,7 +78,7 @@ class PreviewStrip(QWidget):
 
     def _photo_line(self) -> QWidget:
         line = QWidget()
-        line.setLayout(row(self.previous, label("the photo"), self.next, None, spacing=4))
+        line.setLayout(row(self.previous, label(_("the photo")), self.next, None, spacing=4))
         return line
 
     # Distances ----------------------------------------------------------------------------
@@ -86,11 +91,11 @@ class PreviewStrip(QWidget):
         words = t0_words(t0)
         box = QCheckBox(f"t0 {t0:g}")
         box.setAccessibleName(f"t0 {t0:g}, {words}")
-        box.setToolTip(f"Make pictures at t0 {t0:g}: {words}.")
+        box.setToolTip(_("Make pictures at t0 {t0:g}: {words}.").format(t0=t0, words=words))
         box.setChecked(is_on)
         box.toggled.connect(lambda _on: self.changed.emit())
-        tile = PictureTile(f"Preview at t0 {t0:g}", self._session.thumbnails)
-        tile.make_clickable(f"Make pictures at t0 {t0:g}, or not")
+        tile = PictureTile(_("Preview at t0 {t0:g}").format(t0=t0), self._session.thumbnails)
+        tile.make_clickable(_("Make pictures at t0 {t0:g}, or not").format(t0=t0))
         tile.clicked.connect(box.toggle)
         tile.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the box below does the same
         meaning = label(words, "muted", wrap=True)
@@ -139,7 +144,7 @@ class PreviewStrip(QWidget):
             return
         photo = self._photos[self._place]
         self.photo.show_path(str(self._session.project.image_path(photo)))
-        self.photo.setAccessibleName(f"The photo: {photo.label}")
+        self.photo.setAccessibleName(_("The photo: {label}").format(label=photo.label))
         self.name.setText(photo.label)
         self.follow()
 
@@ -152,7 +157,7 @@ class PreviewStrip(QWidget):
             return
         image_id = self.image_id
         project = self._session.project
-        self.note.setText("Starting…")
+        self.note.setText(_("Starting…"))
 
         def then(job: Job) -> None:
             self.job_id = job.id
@@ -167,7 +172,7 @@ class PreviewStrip(QWidget):
     def cancel(self) -> None:
         """End the preview; what is there stays."""
         if self.job_id is not None:
-            self.note.setText("Stopping…")
+            self.note.setText(_("Stopping…"))
             self._session.cancel(self.job_id)
 
     def follow(self) -> None:
@@ -189,21 +194,22 @@ class PreviewStrip(QWidget):
 
     def _words(self, job: Job, made: int, *, is_same: bool) -> str:
         if job.state is JobState.FAILED:
-            return f"{job.error_text or 'It did not work.'} {job.error_hint or ''}".strip()
+            return f"{job.error_text or _('It did not work.')} {job.error_hint or ''}".strip()
         if job.state is JobState.RUNNING:
-            return f"{made} of {job.total} are there."
+            return _("{made} of {total} are there.").format(made=made, total=job.total)
         if job.state is JobState.QUEUED:
-            return "Next in the queue: it starts when the work at hand comes to its end."
+            return _("Next in the queue: it starts when the work at hand comes to its end.")
         if job.state is JobState.CANCELLED:
-            return "Stopped; what was made is shown."
+            return _("Stopped; what was made is shown.")
         if job.state is JobState.INTERRUPTED:
-            return "Interrupted. Preview again, or resume it among the jobs."
+            return _("Interrupted. Preview again, or resume it among the jobs.")
         if not is_same:
             return ""
-        how = "with the class name, as nothing is learned yet" if _is_named(job) else ""
         if self._asked is not None and self._choices() != self._asked[0]:
-            return "The settings have changed since: preview again to see the difference."
-        return f"Made {how}. {NOT_KEPT}" if how else NOT_KEPT
+            return _("The settings have changed since: preview again to see the difference.")
+        if _is_named(job):
+            return f"{_('Made with the class name, as nothing is learned yet.')} {NOT_KEPT}"
+        return NOT_KEPT
 
 
 def _is_named(job: Job) -> bool:

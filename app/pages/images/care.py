@@ -18,11 +18,11 @@ from PySide6.QtWidgets import (
 )
 
 from app.session import Session
-from app.text import count
 from app.widgets.parts import button, dialog_layout, label, row
 from dafusion_core.api.caring import Freed, Verified
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.language import _, ngettext
 
 PROJECTS = "*.dafusion"
 Answer = tuple[str, list[str]]  # a sentence, and lines below it
@@ -48,20 +48,21 @@ class CareDialog(QDialog):
         grid.setVerticalSpacing(9)
         grid.setColumnStretch(1, 1)
         verbs: tuple[tuple[str, str, str, Callable[[], None], bool], ...] = (
-            ("verify", "Check all files", "Are they there, and what they were?",
+            ("verify", _("Check all files"), _("Are they there, and what they were?"),
              self.verify, False),
-            ("locate", "Find missing files…", "Looks below a folder, by contents, not by name.",
+            ("locate", _("Find missing files…"),
+             _("Looks below a folder, by contents, not by name."),
              self._ask_locate, True),
-            ("merge", "Take in another project…",
-             "Its pictures, with all that is said of them.",
-             partial(opened, "Another project", PROJECTS, self.merge), True),
-            ("copy", "Copy the project…", "File and pictures, to another place.",
-             partial(saved, "Copy to", PROJECTS, self.copy_to), False),
-            ("archive", "Archive to one file…", "A zip with everything, to keep or to send.",
-             partial(saved, "Pack into", "*.zip", self.archive), False),
-            ("empty", "Empty the rejected…", "Deletes rejected pictures for good; ends undo.",
+            ("merge", _("Take in another project…"),
+             _("Its pictures, with all that is said of them."),
+             partial(opened, _("Another project"), PROJECTS, self.merge), True),
+            ("copy", _("Copy the project…"), _("File and pictures, to another place."),
+             partial(saved, _("Copy to"), PROJECTS, self.copy_to), False),
+            ("archive", _("Archive to one file…"), _("A zip with everything, to keep or to send."),
+             partial(saved, _("Pack into"), "*.zip", self.archive), False),
+            ("empty", _("Empty the rejected…"), _("Deletes rejected pictures for good; ends undo."),
              self._ask_empty, True),
-            ("shrink", "Shrink", "Deletes files that nothing needs any more.",
+            ("shrink", _("Shrink"), _("Deletes files that nothing needs any more."),
              self.shrink, True),
         )  # fmt: skip
         for line, (key, text, what, act, writes) in enumerate(verbs):
@@ -73,14 +74,14 @@ class CareDialog(QDialog):
             grid.addWidget(label(what, "muted", wrap=True), line, 1)
         self.outcome = label("", wrap=True, select=True)
         self.lines = QListWidget()
-        self.lines.setAccessibleName("Files")
+        self.lines.setAccessibleName(_("Files"))
         self.lines.hide()
-        layout = dialog_layout(self, "Project care", spacing=12)
+        layout = dialog_layout(self, _("Project care"), spacing=12)
         layout.addLayout(grid)
         layout.addWidget(self.outcome)
         layout.addWidget(self.lines, 1)
         layout.addStretch(0)
-        layout.addLayout(row(None, button("Close", self.close)))
+        layout.addLayout(row(None, button(_("Close"), self.close)))
         self.finished.connect(self._forget)
         self.finished.connect(self.deleteLater)
 
@@ -121,22 +122,40 @@ class CareDialog(QDialog):
 
         def work() -> Answer:
             found: Verified = self.project.verify()
-            lines = [f"missing: {what}, {path}" for what, path in found.missing]
-            lines += [f"changed: {what}, {path}" for what, path in found.changed]
+            lines = [
+                _("missing: {what}, {path}").format(what=what, path=path)
+                for what, path in found.missing
+            ]
+            lines += [
+                _("changed: {what}, {path}").format(what=what, path=path)
+                for what, path in found.changed
+            ]
             return found.sentence, lines
 
-        self._work("Checking", work)
+        self._work(_("Checking"), work)
 
     def locate(self, folder: Path) -> None:
         """Look for missing pictures below a folder."""
 
         def work() -> Answer:
             found, missing = self.project.locate(folder)
-            text = f"{count(found, 'picture')} found again"
-            text += f", {len(missing):,} still missing." if missing else "; none is missing now."
+            words = (
+                ngettext(
+                    "{n:,} picture found again, {missing:,} still missing.",
+                    "{n:,} pictures found again, {missing:,} still missing.",
+                    found,
+                )
+                if missing
+                else ngettext(
+                    "{n:,} picture found again; none is missing now.",
+                    "{n:,} pictures found again; none is missing now.",
+                    found,
+                )
+            )
+            text = words.format(n=found, missing=len(missing))
             return text, [str(path) for _image_id, path in missing]
 
-        self._work("Looking", work, changes=True)
+        self._work(_("Looking"), work, changes=True)
 
     def merge(self, path: Path) -> None:
         """Take another project in."""
@@ -146,28 +165,34 @@ class CareDialog(QDialog):
             lines = [f"{problem.path}: {problem.reason}" for problem in report.problems]
             return report.sentence, lines
 
-        self._work("Taking it in", work, changes=True)
+        self._work(_("Taking it in"), work, changes=True)
 
     def copy_to(self, path: Path) -> None:
         """Copy the project."""
-        self._work("Copying", lambda: (f"Copied: {self.project.copy_to(path)}", []))
+        self._work(
+            _("Copying"),
+            lambda: (_("Copied: {path}").format(path=self.project.copy_to(path)), []),
+        )
 
     def archive(self, path: Path) -> None:
         """Pack the project into one file."""
-        self._work("Packing", lambda: (f"Packed: {self.project.archive(path)}", []))
+        self._work(
+            _("Packing"),
+            lambda: (_("Packed: {path}").format(path=self.project.archive(path)), []),
+        )
 
     def empty(self) -> None:
         """Delete the rejected for good."""
-        self._work("Emptying", lambda: _told(self.project.empty_rejected()), changes=True)
+        self._work(_("Emptying"), lambda: _told(self.project.empty_rejected()), changes=True)
 
     def shrink(self) -> None:
         """Delete stray files."""
-        self._work("Shrinking", lambda: _told(self.project.shrink()))
+        self._work(_("Shrinking"), lambda: _told(self.project.shrink()))
 
     # Asking -------------------------------------------------------------------------------
 
     def _ask_locate(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Look for the pictures in")
+        folder = QFileDialog.getExistingDirectory(self, _("Look for the pictures in"))
         if folder:
             self.locate(Path(folder))
 
@@ -179,10 +204,12 @@ class CareDialog(QDialog):
     def _ask_empty(self) -> None:
         answer = QMessageBox.question(
             self,
-            "Empty the rejected",
-            "Rejected synthetic pictures, and rejected photos that nothing was made from, are "
-            "deleted with their files. This cannot be undone, and what was done before can no "
-            "longer be undone either.",
+            _("Empty the rejected"),
+            _(
+                "Rejected synthetic pictures, and rejected photos that nothing was made from, are "
+                "deleted with their files. This cannot be undone, and what was done before can no "
+                "longer be undone either."
+            ),
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )

@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QInputDialog, QMenu, QWidget
 
 from app.pages.images.labelling import Labelling
 from app.session import Session
-from app.text import count
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
+from dafusion_core.language import _, count
 
 
 class ClassCare(QObject):
@@ -69,22 +69,28 @@ class ClassCare(QObject):
             action.triggered.connect(lambda _=False: act())
             action.setEnabled(is_on)
 
-        add("New class…\tIns", self.create)
-        what = f"Split {count(number, 'chosen picture')} off as a new class…"
+        add(_("New class…\tIns"), self.create)
+        what = count(
+            number,
+            "Split {n:,} chosen picture off as a new class…",
+            "Split {n:,} chosen pictures off as a new class…",
+        )
         add(what, self.split_off, number > 0)
         made.addSeparator()
-        shown = f"“{name}”" if name else "class"
-        add(f"Rename {shown}…\tF2", self.rename, place >= 0)
-        merge = made.addMenu(f"Merge {shown} into")
+        shown = f"“{name}”" if name else _("the class")
+        add(_("Rename {shown}…\tF2").format(shown=shown), self.rename, place >= 0)
+        merge = made.addMenu(_("Merge {shown} into").format(shown=shown))
         merge.setEnabled(place >= 0 and len(names) > 1)
         for other in names:
             if other != name:
                 merge.addAction(other).triggered.connect(
                     lambda _=False, other=other: self.merge(other)
                 )
-        add("Move up\tAlt+Up", lambda: self.move(-1), place > 0)
-        add("Move down\tAlt+Down", lambda: self.move(1), 0 <= place < len(names) - 1)
-        add(f"Remove {shown}, keep its pictures\tDel", self.remove, place >= 0)
+        add(_("Move up\tAlt+Up"), lambda: self.move(-1), place > 0)
+        add(_("Move down\tAlt+Down"), lambda: self.move(1), 0 <= place < len(names) - 1)
+        add(
+            _("Remove {shown}, keep its pictures\tDel").format(shown=shown), self.remove, place >= 0
+        )
         made.aboutToHide.connect(made.deleteLater)
         return made
 
@@ -105,21 +111,28 @@ class ClassCare(QObject):
 
     def create(self) -> None:
         """An empty class."""
-        name = self._ask("New class", "Its name")
+        name = self._ask(_("New class"), _("Its name"))
         if name:
             self._do(lambda: self.project.create_class(name))
 
     def split_off(self) -> None:
         """The chosen pictures become a class of their own."""
         ids = self.labelling.chosen()
-        name = self._ask("New class", f"Name of the class of {count(len(ids), 'picture')}")
+        name = self._ask(
+            _("New class"),
+            count(
+                len(ids),
+                "Name of the class of {n:,} picture",
+                "Name of the class of {n:,} pictures",
+            ),
+        )
         if ids and name:
             self._do(lambda: self.project.split_class(ids, name))
 
     def rename(self) -> None:
         """Another name for the class."""
         old = self.chosen()
-        new = self._ask("Rename the class", "New name", old) if old else ""
+        new = self._ask(_("Rename the class"), _("New name"), old) if old else ""
         if old and new and new != old:
             self._do(lambda: self.project.rename_class(old, new))
 

@@ -32,14 +32,15 @@ from app.models.image_list import ImageListModel
 from app.models.roles import PATH_ROLE, RECORD_ROLE
 from app.pages.images.grouping import GroupingDialog
 from app.session import Session
-from app.text import PART_NAMES, count
+from app.text import PART_NAMES
 from app.widgets.parts import button, label, row
 from app.widgets.picture_grid import FoldedGrid
 from app.widgets.region_overlay import overlay_of
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import ImageRecord, Part
+from dafusion_core.language import _, count
 
-HINT = (
+HINT = _(
     "Keys: 1–9 class · 0 no class · L class by name · S not sure · X leave out · U take back in · "
     "Ctrl+G group · T note · Enter large, to mark regions · O regions on or off"
 )
@@ -121,24 +122,24 @@ class ClassDialog(QDialog):
 
     def __init__(self, names: list[str], number: int, parent: QWidget) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Class")
+        self.setWindowTitle(_("Class"))
         self._names = names
         self.field = QLineEdit()
-        self.field.setAccessibleName("Class")
-        self.field.setPlaceholderText("Beginning of a class, or a new name")
+        self.field.setAccessibleName(_("Class"))
+        self.field.setPlaceholderText(_("Beginning of a class, or a new name"))
         completer = QCompleter(names, self)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         self.field.setCompleter(completer)
         self.what = label("", "muted")
-        self.ok = button("Give this class", self.accept, "primary")
+        self.ok = button(_("Give this class"), self.accept, "primary")
         self.ok.setDefault(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 16, 18, 14)
-        layout.addWidget(label(f"Class of {count(number, 'image')}"))
+        layout.addWidget(label(count(number, "Class of {n:,} image", "Class of {n:,} images")))
         layout.addWidget(self.field)
         layout.addWidget(self.what)
-        layout.addLayout(row(None, button("Cancel", self.reject), self.ok))
+        layout.addLayout(row(None, button(_("Cancel"), self.reject), self.ok))
         self.field.textChanged.connect(self._say)
         self.resize(380, 150)
         self._say("")
@@ -157,7 +158,7 @@ class ClassDialog(QDialog):
         name = self.name
         self.ok.setEnabled(bool(name))
         is_new = bool(name) and name not in self._names
-        self.what.setText(f"A new class: {name}" if is_new else name)
+        self.what.setText(_("A new class: {name}").format(name=name) if is_new else name)
 
 
 class Labelling(QObject):
@@ -240,9 +241,9 @@ class Labelling(QObject):
     def ask_group(self) -> None:
         """Images of one plant, animal or day never straddle a split."""
         groups = sorted(self.project.groups())
-        text = "Images of one plant, animal, place or day. They stay together in every split."
+        text = _("Images of one plant, animal, place or day. They stay together in every split.")
         self._ask(
-            "Group",
+            _("Group"),
             text,
             groups[-1] if groups else "",
             lambda name, ids: self.project.set_group(ids, name or None),
@@ -263,8 +264,8 @@ class Labelling(QObject):
         images = self.project.images_by_id(self.chosen()[:1])
         old = images[0].note if images else ""
         self._ask(
-            "Note",
-            "A few words for later.",
+            _("Note"),
+            _("A few words for later."),
             old,
             lambda text, ids: self.project.set_note(ids, text),
         )
@@ -285,7 +286,7 @@ class Labelling(QObject):
             return
         menu = QMenu(self.grid)
         if len(ids) == 1:
-            menu.addAction("Large, mark regions…\tEnter").triggered.connect(
+            menu.addAction(_("Large, mark regions…\tEnter")).triggered.connect(
                 lambda: self.grid.opened.emit()
             )
             menu.addSeparator()
@@ -293,26 +294,29 @@ class Labelling(QObject):
             menu.aboutToHide.connect(menu.deleteLater)
             menu.popup(self.grid.viewport().mapToGlobal(at))
             return
-        classes = menu.addMenu(f"Class of {count(len(ids), 'image')}")
+        classes = menu.addMenu(count(len(ids), "Class of {n:,} image", "Class of {n:,} images"))
         for number, name in enumerate(self.class_names(), 1):
             text = f"{name}\t{number}" if number < 10 else name
             classes.addAction(text).triggered.connect(lambda _=False, name=name: self.relabel(name))
         classes.addSeparator()
         for text, act in (
-            ("Another…\tL", self.ask_class),
-            ("None\t0", partial(self.relabel, None)),
+            (_("Another…\tL"), self.ask_class),
+            (_("None\t0"), partial(self.relabel, None)),
         ):
             classes.addAction(text).triggered.connect(lambda _=False, act=act: act())
         for text, act in (
-            ("Not sure, or sure again\tS", self.toggle_unsure),
-            ("Leave out\tX", self.leave_out),
-            ("Take back in\tU", self.take_back),
-            (f"Group…\t{QKeySequence('Ctrl+G').toString()}", self.ask_group),
-            ("Find groups…", self.find_groups),
-            ("Note…\tT", self.ask_note),
+            (_("Not sure, or sure again\tS"), self.toggle_unsure),
+            (_("Leave out\tX"), self.leave_out),
+            (_("Take back in\tU"), self.take_back),
+            (
+                _("Group…\t{keys}").format(keys=QKeySequence("Ctrl+G").toString()),
+                self.ask_group,
+            ),
+            (_("Find groups…"), self.find_groups),
+            (_("Note…\tT"), self.ask_note),
         ):
             menu.addAction(text).triggered.connect(lambda _=False, act=act: act())
-        parts = menu.addMenu("Put into")
+        parts = menu.addMenu(_("Put into"))
         parts.setEnabled(self.project.current_split() is not None)
         for part in Part:
             parts.addAction(PART_NAMES[part]).triggered.connect(

@@ -20,18 +20,18 @@ from app.pages.images.classes import ClassCare
 from app.pages.images.labelling import HINT, LabelGrid, Labelling
 from app.regions.editor import RegionEditor
 from app.session import Session
-from app.text import count
 from app.widgets.drop_zone import DropZone
 from app.widgets.page import Page
 from app.widgets.parts import EmptyState, action_button, button, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part
+from dafusion_core.language import _, count
 
-TITLE = "Images"
-SUBTITLE = "The real pictures. Each folder you import is one class."
-ALL = "All classes"
-NO_CLASS = "No class yet"
+TITLE = _("Images")
+SUBTITLE = _("The real pictures. Each folder you import is one class.")
+ALL = _("All classes")
+NO_CLASS = _("No class yet")
 
 
 class ImagesPage(Page):
@@ -48,23 +48,23 @@ class ImagesPage(Page):
         self.grid = LabelGrid(self.model, session)
         self.grid.opened.connect(self.open_editor)
         self.editor: RegionEditor | None = None
-        self.grid.setAccessibleName("Real images")
+        self.grid.setAccessibleName(_("Real images"))
         self.labelling = Labelling(session, self.grid, self.model)
         self.hint = label(HINT, "muted", wrap=True)
         self._names: list[str] = []
         self.classes = self._make_table()
         self.class_care = ClassCare(session, self.classes, self.labelling, self.class_name)
         self.class_button = button(
-            "Classes…",
+            _("Classes…"),
             self._show_class_menu,
             "small",
-            "New, rename, merge, split, order, remove.  (right click)",
+            _("New, rename, merge, split, order, remove.  (right click)"),
         )
         self.group_button = button(
-            "Find groups…",
+            _("Find groups…"),
             self.labelling.find_groups,
             "small",
-            "By a pattern in the name, by folder or by day.",
+            _("By a pattern in the name, by folder or by day."),
         )
         for made in (self.class_button, self.group_button):
             made.setEnabled(not session.is_read_only)
@@ -72,9 +72,9 @@ class ImagesPage(Page):
         self.problems = QListWidget()
         self.problems.setMaximumHeight(150)
         self.problems.hide()
-        self.problems.setAccessibleName("Files that were left out")
+        self.problems.setAccessibleName(_("Files that were left out"))
         self.problem_line = label("")
-        self.problem_button = button("Show", self._toggle_problems, "link")
+        self.problem_button = button(_("Show"), self._toggle_problems, "link")
         side = QWidget()
         side_layout = QVBoxLayout(side)
         side_layout.setContentsMargins(0, 0, 8, 0)
@@ -98,9 +98,11 @@ class ImagesPage(Page):
         layout.addWidget(self.problem_bar)
         layout.addWidget(self.problems)
         empty = EmptyState(
-            "No pictures yet",
-            "Drop a folder here. Inside it, one folder per class: its name becomes the class "
-            "name, its pictures the examples. A handful per class is enough.",
+            _("No pictures yet"),
+            _(
+                "Drop a folder here. Inside it, one folder per class: its name becomes the class "
+                "name, its pictures the examples. A handful per class is enough."
+            ),
             action_button(actions["import"], "primary"),
         )
         self._actions = actions
@@ -168,8 +170,11 @@ class ImagesPage(Page):
             if 0 <= place < self.model.rowCount():
                 self._show_in_editor(place)
             else:
-                which = "last" if by > 0 else "first"
-                self.editor.hint.setText(f"This is the {which} picture of this list.")
+                self.editor.hint.setText(
+                    _("This is the last picture of this list.")
+                    if by > 0
+                    else _("This is the first picture of this list.")
+                )
 
     def _follow_in_editor(self, changes: ProjectChanges) -> None:
         """Class, note and part of the picture that is shown; gone is gone."""
@@ -188,11 +193,11 @@ class ImagesPage(Page):
         self._actions.import_from(path)
 
     def _make_table(self) -> PlainTable:
-        table = PlainTable(["Class", "All", "Train", "Test", "Key"], (1, 2, 3, 4))
+        table = PlainTable([_("Class"), _("All"), _("Train"), _("Test"), _("Key")], (1, 2, 3, 4))
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setMinimumWidth(260)
         table.itemSelectionChanged.connect(self._show_class)
-        table.setAccessibleName("Classes")
+        table.setAccessibleName(_("Classes"))
         return table
 
     def refresh(self, changes: ProjectChanges | None) -> None:
@@ -210,16 +215,23 @@ class ImagesPage(Page):
         split = self.project.current_split()
         self._fill([(ALL, totals), *counts.items()], has_split=split is not None)
         if split is None:
-            text = "Not divided into training and test images yet."
+            text = _("Not divided into training and test images yet.")
         else:
+            train, validation, test, left = (
+                split.counts.get(part.value, 0)
+                for part in (Part.TRAIN, Part.VALIDATION, Part.TEST, Part.UNUSED)
+            )
             named = [
-                count(split.counts[part.value], f"{part.value} image")
-                for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)
-                if split.counts.get(part.value)
+                train and count(train, "{n:,} train image", "{n:,} train images"),
+                validation
+                and count(validation, "{n:,} validation image", "{n:,} validation images"),
+                test and count(test, "{n:,} test image", "{n:,} test images"),
             ]
-            text = f"{split.name}: " + ", ".join(named) + "."
-            if left := split.counts.get(Part.UNUSED.value, 0):
-                text += f" {count(left, 'image')} left out of it."
+            text = f"{split.name}: {', '.join(str(words) for words in named if words)}."
+            if left:
+                text += " " + count(
+                    left, "{n:,} image left out of it.", "{n:,} images left out of it."
+                )
         self.split_line.setText(text)
         self._show_class()
         self._refresh_problems()
@@ -266,14 +278,19 @@ class ImagesPage(Page):
         self.problem_bar.setVisible(bool(problems))
         words = []
         if refused:
-            verb = "was" if refused == 1 else "were"
-            words.append(f"{count(refused, 'file')} {verb} left out")
+            words.append(count(refused, "{n:,} file was left out", "{n:,} files were left out"))
         if noted := len(problems) - refused:
-            words.append(f"{count(noted, 'file')} imported with a warning")
+            words.append(
+                count(
+                    noted,
+                    "{n:,} file imported with a warning",
+                    "{n:,} files imported with a warning",
+                )
+            )
         self.problem_line.setText(", ".join(words) + ".")
         self.problems.clear()
         for problem in problems:
-            verb = "Left out" if problem.is_refused else "Imported"
+            verb = _("Left out") if problem.is_refused else _("Imported")
             self.problems.addItem(f"{Path(problem.path).name}: {problem.reason}  ({verb.lower()})")
             self.problems.item(self.problems.count() - 1).setToolTip(problem.path)
         if not problems:
@@ -281,4 +298,4 @@ class ImagesPage(Page):
 
     def _toggle_problems(self) -> None:
         self.problems.setVisible(not self.problems.isVisible())
-        self.problem_button.setText("Hide" if self.problems.isVisible() else "Show")
+        self.problem_button.setText(_("Hide") if self.problems.isVisible() else _("Show"))

@@ -8,19 +8,19 @@ from typing import Any
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.pages.train.run_chooser import RunChooser
-from app.text import count
 from app.widgets.bars import ReliabilityDiagram
 from app.widgets.parts import heading, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import TrainingRun
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.language import _, count
 
 TIPS = {
-    1: "Answers on test images; with several repetitions each image answers several times.",
-    2: "Of what was taken for the class, how much is of it.",
-    3: "Of its images, how many were recognised.",
-    4: "The harmonic mean of both.",
+    1: _("Answers on test images; with several repetitions each image answers several times."),
+    2: _("Of what was taken for the class, how much is of it."),
+    3: _("Of its images, how many were recognised."),
+    4: _("The harmonic mean of both."),
 }
 
 
@@ -47,7 +47,9 @@ class ClassesView(QWidget):
         super().__init__(parent)
         self.chooser = RunChooser()
         self.show_runs = self.chooser.show_runs
-        self.table = PlainTable(["Class", "Answers", "Precision", "Recall", "F1"], (1, 2, 3, 4))
+        self.table = PlainTable(
+            [_("Class"), _("Answers"), _("Precision"), _("Recall"), "F1"], (1, 2, 3, 4)
+        )
         for place, tip in TIPS.items():
             item = self.table.horizontalHeaderItem(place)
             if item is not None:
@@ -63,7 +65,7 @@ class ClassesView(QWidget):
         both.addWidget(self.table, 3)
         right = QVBoxLayout()
         right.setSpacing(4)
-        right.addWidget(heading("As sure as right?", 1.0))
+        right.addWidget(heading(_("As sure as right?"), 1.0))
         right.addWidget(self.diagram, 1)
         right.addWidget(self.words)
         both.addLayout(right, 2)
@@ -75,7 +77,7 @@ class ClassesView(QWidget):
         if found is None:
             self.table.fill([])
             self.diagram.show_bins(())
-            self.words.setText("No answers yet.")
+            self.words.setText(_("No answers yet."))
             return
         self.table.fill(
             [
@@ -98,10 +100,15 @@ def calibration_words(found: Inspection) -> str:
     answers = sum(one.count for one in found.calibration)
     lean = sum(b.count * (b.confidence - b.accuracy) for b in found.calibration) / max(1, answers)
     error = found.calibration_error
-    how = "too sure" if lean > 0 else "too modest"
-    verdict = "about as sure as it is right" if error < 0.05 else f"on the whole {how}"
-    few = " Few answers: take it as a hint." if answers < 100 else ""
-    return (
-        f"Calibration error {percent(error)} over {count(answers, 'answer')}: the network is "
-        f"{verdict}.{few}"
+    if error < 0.05:
+        words = _("Calibration error {error} over {answers}: about as sure as it is right.")
+    elif lean > 0:
+        words = _("Calibration error {error} over {answers}: the network is on the whole too sure.")
+    else:
+        words = _(
+            "Calibration error {error} over {answers}: the network is on the whole too modest."
+        )
+    text = words.format(
+        error=percent(error), answers=count(answers, "{n:,} answer", "{n:,} answers")
     )
+    return f"{text} {_('Few answers: take it as a hint.')}" if answers < 100 else text

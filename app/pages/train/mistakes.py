@@ -19,12 +19,12 @@ from PySide6.QtWidgets import (
 from app.models.image_list import ImageListModel
 from app.pages.train.run_chooser import RunChooser
 from app.session import Session
-from app.text import count
 from app.theme import theme
 from app.widgets.parts import label, row
 from app.widgets.picture_grid import FoldedGrid
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import TrainingRun
+from dafusion_core.language import _, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,22 @@ class MistakesView(QWidget):
         self._answers: list[Answer] = []
         self.chooser = RunChooser()
         self.show_runs = self.chooser.show_runs
-        self.table = PlainTable(["Class"])
-        self.table.setAccessibleName("True class by predicted class")
+        self.table = PlainTable([_("Class")])
+        self.table.setAccessibleName(_("True class by predicted class"))
         self.table.verticalHeader().show()
         self.table.verticalHeader().setSectionsClickable(False)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.model = ImageListModel(session.project, self)
         self.grid = FoldedGrid(self.model, session.thumbnails)
-        self.grid.setAccessibleName("Test images of the chosen cell")
+        self.grid.setAccessibleName(_("Test images of the chosen cell"))
         self.grid.wanted_size = 84
         self.words = label("", wrap=True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
         layout.addLayout(
-            row(self.chooser, None, label("Rows: true class · columns: taken for", "muted"))
+            row(self.chooser, None, label(_("Rows: true class · columns: taken for"), "muted"))
         )
         both = QHBoxLayout()
         both.setSpacing(12)
@@ -102,7 +102,7 @@ class MistakesView(QWidget):
         for number, name in enumerate(labels):
             title = self.table.horizontalHeaderItem(number)
             if title is not None:
-                title.setToolTip(f"Taken for {name}")
+                title.setToolTip(_("Taken for {name}").format(name=name))
                 title.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
         counts = [[0] * len(labels) for _ in labels]
         for answer in self._answers:
@@ -113,7 +113,11 @@ class MistakesView(QWidget):
                 item = QTableWidgetItem(f"{number:,}" if number else "·")
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                 item.setBackground(QBrush(_shade(number / total, is_right=truth == said)))
-                item.setToolTip(f"{name} taken for {labels[said]}: {number:,} of {total:,} answers")
+                item.setToolTip(
+                    _("{name} taken for {other}: {number:,} of {total:,} answers").format(
+                        name=name, other=labels[said], number=number, total=total
+                    )
+                )
                 self.table.setItem(truth, said, item)
         self.table.blockSignals(False)
         if current[0] >= 0:
@@ -126,14 +130,21 @@ class MistakesView(QWidget):
         names = list(runs[0].record["labels"]) if runs else []
         if truth >= 0 and column >= 0:
             found = [a for a in self._answers if (a.truth, a.said) == (truth, column)]
-            verb = "recognised" if truth == column else f"taken for {names[column]}"
-            text = f"{names[truth]}, {verb}"
+            text = (
+                _("{name}, recognised").format(name=names[truth])
+                if truth == column
+                else _("{name}, taken for {other}").format(name=names[truth], other=names[column])
+            )
         else:
             found = [a for a in self._answers if a.truth != a.said]
-            text = "All mistakes" if self._answers else "No answers yet"
+            text = _("All mistakes") if self._answers else _("No answers yet")
         found.sort(key=lambda answer: -answer.share)
         ids = list(dict.fromkeys(answer.image_id for answer in found))
-        self.words.setText(f"{text}: {count(len(ids), 'test image')}, the surest first.")
+        self.words.setText(
+            _("{text}: {images}, the surest first.").format(
+                text=text, images=count(len(ids), "{n:,} test image", "{n:,} test images")
+            )
+        )
         self.model.show_images(ids)
 
 

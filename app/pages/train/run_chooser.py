@@ -9,8 +9,9 @@ from PySide6.QtWidgets import QComboBox, QWidget
 
 from app.widgets.parts import guard_wheel, row
 from dafusion_core.domain.records import TrainingRun
+from dafusion_core.language import _
 
-ALL_RUNS = "All repetitions"
+ALL_RUNS = _("All repetitions")
 
 
 class RunChooser(QWidget):
@@ -26,9 +27,9 @@ class RunChooser(QWidget):
         super().__init__(parent)
         self.runs: list[TrainingRun] = []
         self.arm = QComboBox()
-        self.arm.setAccessibleName("Way of training")
+        self.arm.setAccessibleName(_("Way of training"))
         self.seed = QComboBox()
-        self.seed.setAccessibleName("Repetition")
+        self.seed.setAccessibleName(_("Repetition"))
         guard_wheel(self.arm, self.seed)
         self.setLayout(row(self.arm, self.seed))
         for box in (self.arm, self.seed):
@@ -48,7 +49,11 @@ class RunChooser(QWidget):
         arms = list(dict.fromkeys(run.arm for run in runs))
         seeds = sorted({run.seed for run in runs})
         _fill(self.arm, [(arm, arm) for arm in arms], len(arms) - 1)
-        _fill(self.seed, [(ALL_RUNS, None), *((f"Seed {seed}", seed) for seed in seeds)], 0)
+        _fill(
+            self.seed,
+            [(ALL_RUNS, None), *((_("Seed {seed}").format(seed=seed), seed) for seed in seeds)],
+            0,
+        )
         self.changed.emit()
 
 

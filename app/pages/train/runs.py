@@ -11,6 +11,7 @@ from app.widgets.parts import button, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import Job, TrainingRun
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.language import _
 
 _UNTOLD = ("spec_version", "arms", "seeds")
 
@@ -21,7 +22,7 @@ def run_config(run: TrainingRun, job: Job) -> dict[str, Any]:
     arm = next((one for one in arms if one["name"] == run.arm), {})
     shared = {key: value for key, value in job.spec.items() if key not in _UNTOLD}
     return {
-        "training": f"job {job.id}",
+        "training": _("job {id}").format(id=job.id),
         "way of training": run.arm,
         "seed": run.seed,
         **shared,
@@ -41,7 +42,7 @@ def value_words(value: Any) -> str:
     if value is None or value in ("", []):
         return "–"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
@@ -57,19 +58,20 @@ class RunsView(QWidget):
         self._runs: list[TrainingRun] = []
         self._jobs: dict[int, Job] = {}
         self._newest: int | None = None
-        self.earlier = QCheckBox("Earlier trainings too")
-        self.earlier.setToolTip("To compare runs across trainings.")
+        self.earlier = QCheckBox(_("Earlier trainings too"))
+        self.earlier.setToolTip(_("To compare runs across trainings."))
         self.earlier.toggled.connect(lambda _on: self._show())
         self.hint = label(
-            "Choose two runs or more to see what differs between them.", "muted", wrap=True
+            _("Choose two runs or more to see what differs between them."), "muted", wrap=True
         )
-        self.clear = button("Choose none", lambda: self.table.clearSelection(), "small")
+        self.clear = button(_("Choose none"), lambda: self.table.clearSelection(), "small")
         self.table = PlainTable(
-            ["Way of training", "Differs in", "Seed", "Test accuracy", "Best epoch"], (2, 3, 4)
+            [_("Way of training"), _("Differs in"), _("Seed"), _("Test accuracy"), _("Best epoch")],
+            (2, 3, 4),
         )
         self.table.itemSelectionChanged.connect(self._show_differences)
-        self.differences = PlainTable(["Setting"])
-        self.differences.setAccessibleName("What differs between the chosen runs")
+        self.differences = PlainTable([_("Setting")])
+        self.differences.setAccessibleName(_("What differs between the chosen runs"))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
@@ -113,7 +115,7 @@ class RunsView(QWidget):
         words = arm_words(next((one for one in arms if one["name"] == run.arm), {}))
         return [
             run.arm,
-            f"job {run.job_id}: {words}" if several else words,
+            _("job {id}: {words}").format(id=run.job_id, words=words) if several else words,
             str(run.seed),
             percent(record["test_accuracy_last"]),
             percent(record["test_accuracy_best_epoch"]),
@@ -129,8 +131,8 @@ class RunsView(QWidget):
         if not is_shown:
             return
         found = differences([run_config(run, self._jobs[run.job_id]) for run in chosen])
-        names = [f"{run.arm}, seed {run.seed}" for run in chosen]
-        self.differences.set_columns(["Setting", *names])
+        names = [_("{arm}, seed {seed}").format(arm=run.arm, seed=run.seed) for run in chosen]
+        self.differences.set_columns([_("Setting"), *names])
         self.differences.fill(
             [[name.replace("_", " "), *map(value_words, values)] for name, values in found]
         )
@@ -140,11 +142,15 @@ def arm_words(arm: Mapping[str, Any]) -> str:
     """What makes a way of training different from others, in a few words."""
     words = []
     if arm.get("generation_job") is not None:
-        words.append(f"α {arm.get('alpha', 0):g}, pictures of job {arm['generation_job']}")
+        words.append(
+            _("α {alpha:g}, pictures of job {id}").format(
+                alpha=arm.get("alpha", 0), id=arm["generation_job"]
+            )
+        )
     if arm.get("mixing", "own") != "own":
         words.append(str(arm["mixing"]))
     if arm.get("augmentation", "standard") != "standard":
         words.append(str(arm["augmentation"]))
     if arm.get("batch_mix", "none") != "none":
         words.append(str(arm["batch_mix"]))
-    return ", ".join(words) or "real images only"
+    return ", ".join(words) or _("real images only")

@@ -15,6 +15,7 @@ from app.widgets.plain_table import PlainTable
 from dafusion_core.api.classifiers import job_artefacts, predict
 from dafusion_core.domain.records import Job, JobState, TrainingRun
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.language import _
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -28,13 +29,13 @@ class TryItView(QWidget):
         self._session = session
         self._job_id: int | None = None
         self.run = QComboBox()
-        self.run.setAccessibleName("Classifier")
+        self.run.setAccessibleName(_("Classifier"))
         guard_wheel(self.run)
         self.zone = QFrame()
         self.zone.setObjectName("card")
-        self.title = heading("Drop a picture here", 1.1)
-        self.hint = label("or a folder of pictures: each gets its answer.", "muted", wrap=True)
-        self.choose = button("Choose a picture…", self._choose, "small")
+        self.title = heading(_("Drop a picture here"), 1.1)
+        self.hint = label(_("or a folder of pictures: each gets its answer."), "muted", wrap=True)
+        self.choose = button(_("Choose a picture…"), self._choose, "small")
         for made in (self.title, self.hint):
             made.setAlignment(Qt.AlignmentFlag.AlignCenter)
         inner = QVBoxLayout(self.zone)
@@ -43,11 +44,11 @@ class TryItView(QWidget):
         inner.addWidget(self.hint)
         inner.addLayout(row(None, self.choose, None))
         inner.addStretch(1)
-        self.table = PlainTable(["Picture", "Answer", "Sure"], (2,))
+        self.table = PlainTable([_("Picture"), _("Answer"), _("Sure")], (2,))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(row(label("Classifier"), self.run, None))
+        layout.addLayout(row(label(_("Classifier")), self.run, None))
         layout.addWidget(self.zone, 2)
         layout.addWidget(self.table, 3)
 
@@ -57,11 +58,11 @@ class TryItView(QWidget):
         if known != [run.id for run in runs]:
             self.run.clear()
             for run in runs:
-                self.run.addItem(f"{run.arm}, seed {run.seed}", run.id)
+                self.run.addItem(_("{arm}, seed {seed}").format(arm=run.arm, seed=run.seed), run.id)
         is_ready = bool(runs) and not self._session.is_read_only
         self.choose.setEnabled(is_ready)
         if not runs:
-            self.hint.setText("There is no trained classifier yet.")
+            self.hint.setText(_("There is no trained classifier yet."))
 
     def refresh(self) -> None:
         """Show the answer once it is there."""
@@ -73,7 +74,7 @@ class TryItView(QWidget):
             self._show(job)
         elif job.state.is_terminal:
             self._job_id = None
-            self.hint.setText(job.error_text or "It was stopped.")
+            self.hint.setText(job.error_text or _("It was stopped."))
 
     def _show(self, job: Job) -> None:
         project = self._session.project
@@ -89,7 +90,7 @@ class TryItView(QWidget):
                     skipped = ("path", "label", "confidence", "problem")
                     tips.append("\n".join(f"{k}: {v}" for k, v in line.items() if k not in skipped))
         self.table.fill(rows, tips)
-        self.hint.setText("Drop another one.")
+        self.hint.setText(_("Drop another one."))
 
     def ask(self, path: Path) -> None:
         """Ask the chosen classifier about a picture or a folder."""
@@ -97,7 +98,7 @@ class TryItView(QWidget):
         if run_id is None or self._session.is_read_only:
             return
         project = self._session.project
-        self.hint.setText(f"Asking about {path.name}…")
+        self.hint.setText(_("Asking about {name}…").format(name=path.name))
 
         def command() -> Job:
             return predict(project, int(run_id), path)
@@ -110,7 +111,9 @@ class TryItView(QWidget):
 
     def _choose(self) -> None:
         endings = " ".join(f"*{ending}" for ending in ENDINGS)
-        name, _ = QFileDialog.getOpenFileName(self, "A picture", "", f"Pictures ({endings})")
+        name, _rest = QFileDialog.getOpenFileName(
+            self, _("A picture"), "", _("Pictures ({endings})").format(endings=endings)
+        )
         if name:
             self.ask(Path(name))
 

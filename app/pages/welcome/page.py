@@ -14,6 +14,7 @@ from app.widgets.drop_zone import DropZone
 from app.widgets.hardware_card import HardwareCard
 from app.widgets.parts import action_button, button, column, heading, label, row
 from dafusion_core.domain.errors import EnvironmentProblem
+from dafusion_core.language import _
 from dafusion_core.resources import resource_path
 
 
@@ -42,7 +43,7 @@ class WelcomePage(QWidget):
         picture.setPixmap(app_icon().pixmap(72, 72))
         words = column(
             heading("DA-Fusion Studio", 2.0),
-            label("More training pictures from the few you have, and an answer to: did it help?",
+            label(_("More training pictures from the few you have, and an answer to: did it help?"),
                   "muted"),
             spacing=2,
         )  # fmt: skip
@@ -51,10 +52,12 @@ class WelcomePage(QWidget):
         head.addStretch(1)
         self.zone = DropZone()
         self.zone.dropped.connect(self.dropped)
-        zone_title = heading("Drop a folder of pictures here", 1.3)
+        zone_title = heading(_("Drop a folder of pictures here"), 1.3)
         zone_text = label(
-            "One folder per class inside it. A project is made beside it; "
-            "your pictures are copied and never changed.",
+            _(
+                "One folder per class inside it. A project is made beside it; "
+                "your pictures are copied and never changed."
+            ),
             "muted",
             wrap=True,
         )
@@ -64,9 +67,9 @@ class WelcomePage(QWidget):
         zone_layout.addLayout(
             row(
                 None,
-                action_button(actions["new"], "primary", "New project from a folder…"),
-                action_button(actions["open"], text="Open a project…"),
-                action_button(actions["sample"], text="Try the sample"),
+                action_button(actions["new"], "primary", _("New project from a folder…")),
+                action_button(actions["open"], text=_("Open a project…")),
+                action_button(actions["sample"], text=_("Try the sample")),
                 None,
             )
         )
@@ -76,7 +79,7 @@ class WelcomePage(QWidget):
         self.zone.setMinimumHeight(200)
         self.recent = QVBoxLayout()
         self.recent.setSpacing(2)
-        self.recent_title = heading("Recent projects", 1.1)
+        self.recent_title = heading(_("Recent projects"), 1.1)
         inner = QFrame()
         inner.setMaximumWidth(760)
         inner_layout = QVBoxLayout(inner)
@@ -113,10 +116,13 @@ class WelcomePage(QWidget):
         name = button(path.stem, lambda: self.chosen.emit(path), "link", str(path))
         name.setEnabled(exists)
         if not exists:
-            name.setToolTip("It was moved, deleted, or its drive is not connected.")
-        where = label(str(path.parent) if exists else f"not found in {path.parent}", "muted")
-        forget = button("Remove", lambda: self._forget(path), "link", "From this list only.")
-        forget.setAccessibleName(f"Remove {path.stem} from the list")
+            name.setToolTip(_("It was moved, deleted, or its drive is not connected."))
+        where = label(
+            str(path.parent) if exists else _("not found in {parent}").format(parent=path.parent),
+            "muted",
+        )
+        forget = button(_("Remove"), lambda: self._forget(path), "link", _("From this list only."))
+        forget.setAccessibleName(_("Remove {stem} from the list").format(stem=path.stem))
         forget.setVisible(not exists)
         layout = row(name, where, None, forget)
         line.setLayout(layout)
