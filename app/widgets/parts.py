@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -114,6 +115,14 @@ def card(*items: QWidget | QHBoxLayout | int | None, spacing: int = 8) -> QFrame
     layout = column(*items, spacing=spacing)
     layout.setContentsMargins(16, 14, 16, 14)
     made.setLayout(layout)
+    return made
+
+
+def scrolled(inner: QWidget) -> QScrollArea:
+    """The widget with scroll bars where it does not fit."""
+    made = QScrollArea()
+    made.setWidgetResizable(True)
+    made.setWidget(inner)
     return made
 
 
