@@ -13,11 +13,10 @@ from PySide6.QtWidgets import (
     QDialog,
     QHBoxLayout,
     QLabel,
-    QScrollArea,
     QWidget,
 )
 
-from app.widgets.parts import button, dialog_layout, guard_wheel, row
+from app.widgets.parts import button, dialog_layout, guard_wheel, row, scrolled
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import ErasedModel
 
@@ -51,9 +50,7 @@ class BeforeAfterDialog(QDialog):
                 item.setToolTip(tip)
         self.picture = QLabel()
         self.picture.setAlignment(Qt.AlignmentFlag.AlignTop)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self.picture)
+        scroll = scrolled(self.picture)
         scroll.setMinimumWidth(MAX_WIDTH + 4)
         body = QHBoxLayout()
         body.setSpacing(16)

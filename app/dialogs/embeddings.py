@@ -12,12 +12,11 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QGridLayout,
-    QScrollArea,
     QWidget,
 )
 
 from app.text import count
-from app.widgets.parts import button, dialog_layout, label, row
+from app.widgets.parts import button, dialog_layout, label, row, scrolled
 
 ENDINGS = (".safetensors", ".pt", ".bin")
 
@@ -65,9 +64,7 @@ class EmbeddingsDialog(QDialog):
             grid.addWidget(choose, number, 2)
             grid.addWidget(clear, number, 3)
         grid.setRowStretch(len(names), 1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(lines)
+        scroll = scrolled(lines)
         self.summary = label("", wrap=True)
         layout = dialog_layout(
             self,

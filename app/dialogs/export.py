@@ -6,7 +6,6 @@ from pathlib import Path
 
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QLineEdit,
     QRadioButton,
@@ -17,7 +16,8 @@ from shiboken6 import isValid
 from app.costs import size_words
 from app.session import Session
 from app.text import count
-from app.widgets.parts import button, dialog_layout, folder_row, guard_wheel, label, row
+from app.widgets.fields import choice
+from app.widgets.parts import button, dialog_layout, folder_row, label, row
 from dafusion_core.datasets.export import UNFINISHED
 from dafusion_core.datasets.export_forms import EXPORT_FORMS
 from dafusion_core.domain.records import Curation, Part
@@ -38,11 +38,8 @@ class ExportDialog(QDialog):
         self.kept.setEnabled(kept > 0)
         self.real = QCheckBox("Also the training photos")
         self.real.setChecked(True)
-        self.form = QComboBox()
-        self.form.setAccessibleName("Form")
-        for key, text in EXPORT_FORMS.items():
-            self.form.addItem(text[:1].upper() + text[1:], key)
-        guard_wheel(self.form)
+        forms = {key: text[:1].upper() + text[1:] for key, text in EXPORT_FORMS.items()}
+        self.form = choice(forms, "Form")
         photos = project.current_split()
         self._numbers = (kept, total, photos.counts.get("train", 0) if photos else 0)
         self._bytes: tuple[int, int, int] | None = None

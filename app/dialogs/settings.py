@@ -14,14 +14,14 @@ from PySide6.QtWidgets import (
     QDialog,
     QDoubleSpinBox,
     QLineEdit,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from app.theme import Mode, theme
-from app.widgets.parts import button, card, guard_wheel, heading, label, row
+from app.widgets.fields import choice
+from app.widgets.parts import button, card, guard_wheel, heading, label, row, scrolled
 from dafusion_core.domain.errors import DaFusionError, UserError
 from dafusion_core.settings import SETTINGS, Setting, Settings
 
@@ -58,9 +58,7 @@ class SettingsDialog(QDialog):
             parts += [self._line(setting) for setting in settings]
             stack.addWidget(card(*parts, spacing=12))
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(inner)
+        scroll = scrolled(inner)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 16, 12, 14)
         layout.addWidget(scroll, 1)
@@ -74,13 +72,9 @@ class SettingsDialog(QDialog):
         layout.itemAt(2).layout().setStretch(0, 1)  # type: ignore[union-attr]
 
     def _theme_box(self) -> QComboBox:
-        box = QComboBox()
-        box.setAccessibleName("Light or dark")
-        for mode, name in MODES.items():
-            box.addItem(name, mode)
+        box = choice(MODES, "Light or dark")
         box.setCurrentIndex(box.findData(theme.mode))
         box.currentIndexChanged.connect(lambda _i: theme.choose(Mode(box.currentData())))
-        guard_wheel(box)
         return box
 
     def _line(self, setting: Setting) -> QWidget:

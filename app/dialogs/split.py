@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from app.session import Session
 from app.text import PART_NAMES, count
+from app.widgets.fields import whole_number
 from app.widgets.parts import button, dialog_layout, form, guard_wheel, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
@@ -40,15 +41,13 @@ class SplitDialog(QDialog):
         self.test = self._percent(50)
         self.validation = self._percent(0)
         self.few = QCheckBox("Only this many training images per class")
-        self.shots = QSpinBox()
-        self.shots.setRange(1, 10_000)
-        self.shots.setValue(8)
+        self.shots = whole_number(1, 10_000, value=8)
         self.shots.setEnabled(False)
         self.shots.setAccessibleName("Training images per class")
         self.few.toggled.connect(self.shots.setEnabled)
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 2**31 - 1)
-        self.seed.setToolTip("The same seed divides the same images in the same way.")
+        self.seed = whole_number(
+            0, 2**31 - 1, "The same seed divides the same images in the same way."
+        )
         self.unsure = QCheckBox("Use images whose class is not sure")
         self.unsure.setChecked(True)
         fields = form(
@@ -105,12 +104,7 @@ class SplitDialog(QDialog):
         self.look()
 
     def _percent(self, value: int) -> QSpinBox:
-        box = QSpinBox()
-        box.setRange(0, 90)
-        box.setSingleStep(5)
-        box.setSuffix(" %")
-        box.setValue(value)
-        return box
+        return whole_number(0, 90, step=5, suffix=" %", value=value)
 
     @property
     def choices(self) -> dict[str, Any]:

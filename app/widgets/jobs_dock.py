@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, Qt, Slot
-from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.models.job_table import JobTableModel
 from app.session import Session
 from app.widgets.job_card import JobCard
-from app.widgets.parts import button, heading, label, row
+from app.widgets.parts import button, heading, label, row, scrolled
 from app.widgets.usage_bars import UsageBars
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import JobState
@@ -49,10 +49,8 @@ class JobsPanel(QFrame):
         self._cards.addStretch(1)
         inner = QWidget()
         inner.setLayout(self._cards)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
+        scroll = scrolled(inner)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
         self._scroll = scroll
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 14, 12, 10)

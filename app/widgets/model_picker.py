@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal, cast
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from app.costs import size_words
+from app.widgets.fields import choice
 from app.widgets.hub_download import HubDownload
-from app.widgets.parts import button, guard_wheel, label, row
+from app.widgets.parts import button, label, row
 from dafusion_core.api.base_models import describe_model
 from dafusion_core.domain.specs import ModelSource
 
@@ -39,11 +40,7 @@ class ModelPicker(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = QComboBox()
-        self.kind.setAccessibleName("Base model")
-        for key, text in KINDS.items():
-            self.kind.addItem(text, key)
-        guard_wheel(self.kind)
+        self.kind = choice(KINDS, "Base model")
         self.place = QLineEdit()
         self.place.setAccessibleName("Where the base model is")
         self.browse = button("Choose…", self._browse, "small", "Choose the folder or the file.")

@@ -8,25 +8,24 @@ from typing import Literal, cast
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QLineEdit,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from app.plans import PAPER_CONCEPTS, ConceptChoices
 from app.text import count
+from app.widgets.fields import choice, number, whole_number
 from app.widgets.fold import Fold
 from app.widgets.model_picker import ModelPicker
-from app.widgets.parts import button, card, form, guard_wheel, label, row
+from app.widgets.parts import button, card, form, label, row
 
 RECIPES = {
     "laptop": ("Laptop, minutes", ConceptChoices()),
     "thorough": ("Thorough, ten times as long", ConceptChoices(steps=1000)),
     "paper": ("As in the paper, for a graphics card", PAPER_CONCEPTS),
 }
+METHODS = {"uce": "UCE: in closed form, seconds", "esd": "ESD: gradient steps, as in the paper"}
 
 
 class ConceptsForm(QWidget):
@@ -40,41 +39,30 @@ class ConceptsForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recipe = QComboBox()
-        self.recipe.setAccessibleName("Recipe")
+        self.recipe = choice({key: text for key, (text, _) in RECIPES.items()}, "Recipe")
         self.recipe.setMinimumWidth(110)  # in a narrow window it gives way
-        for key, (text, _choices) in RECIPES.items():
-            self.recipe.addItem(text, key)
         self.erase = QCheckBox("Erase the class names first")
         self.erase.setToolTip("Without this, the model may already know the class by name.")
         self.model = ModelPicker()
-        self.method = QComboBox()
-        self.method.addItem("UCE: in closed form, seconds", "uce")
-        self.method.addItem("ESD: gradient steps, as in the paper", "esd")
+        self.method = choice(METHODS)
         self.neighbours = QLineEdit()
         self.neighbours.setPlaceholderText("daisy, ivy, plant")
         self.neighbours.setToolTip(
             "Words the model shall go on knowing, with commas between. UCE holds them fixed, and "
             "the check shows them before and after, beside what was erased."
         )
-        self.eta = QDoubleSpinBox()
-        self.eta.setRange(0.1, 10.0)
-        self.eta.setSingleStep(0.1)
-        self.eta.setToolTip("How strongly ESD pushes away from the concept (η).")
-        self.iterations = QSpinBox()
-        self.iterations.setRange(1, 100_000)
-        self.steps = QSpinBox()
-        self.steps.setRange(1, 100_000)
-        self.steps.setToolTip("Steps of learning per class.")
-        self.vectors = QSpinBox()
-        self.vectors.setRange(1, 8)
-        self.vectors.setToolTip("Vectors per token: more can hold more, and need more pictures.")
-        self.previews = QSpinBox()
-        self.previews.setRange(0, 100_000)
-        self.previews.setSpecialValueText("about four in all")
-        self.previews.setSuffix(" steps")
-        self.previews.setToolTip(
-            "How often pictures are made with what was learned so far. Each look takes seconds."
+        self.eta = number(0.1, 10.0, "How strongly ESD pushes away from the concept (η).", step=0.1)
+        self.iterations = whole_number(1, 100_000)
+        self.steps = whole_number(1, 100_000, "Steps of learning per class.")
+        self.vectors = whole_number(
+            1, 8, "Vectors per token: more can hold more, and need more pictures."
+        )
+        self.previews = whole_number(
+            0,
+            100_000,
+            "How often pictures are made with what was learned so far. Each look takes seconds.",
+            lowest="about four in all",
+            suffix=" steps",
         )
         self.per_concept = QCheckBox("One model per class, each without that class only")
         self.per_concept.setToolTip(
@@ -88,15 +76,8 @@ class ConceptsForm(QWidget):
             "small",
             "Textual inversion files of diffusers or AUTOMATIC1111 instead of learning here.",
         )
-        self.rate = QDoubleSpinBox()
-        self.rate.setDecimals(5)
-        self.rate.setRange(0.00001, 1.0)
-        self.rate.setSingleStep(0.0005)
+        self.rate = number(0.00001, 1.0, decimals=5, step=0.0005)
         self.cost = label("", "muted", wrap=True)
-        guard_wheel(
-            self.recipe, self.method, self.eta, self.iterations, self.steps, self.vectors,
-            self.rate, self.previews,
-        )  # fmt: skip
         fields = QWidget()
         fields.setLayout(
             form(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QHideEvent, QImage
-from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app import costs
 from app.actions import Actions
@@ -20,7 +20,7 @@ from app.steps import newest
 from app.text import count
 from app.widgets.curve_panel import CurvePanel
 from app.widgets.page import Page
-from app.widgets.parts import EmptyState, action_button, button, card, label, row
+from app.widgets.parts import EmptyState, action_button, button, card, label, row, scrolled
 from app.widgets.plain_table import PlainTable
 from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
@@ -95,11 +95,8 @@ class ConceptsPage(Page):
         self._looked_at: int | None = None
         self._looks_card = card(self.looks)
         layout.addWidget(self._looks_card)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(content)
         self.set_pages(
-            scroll,
+            scrolled(content),
             EmptyState(
                 "No classes yet",
                 "Classes come from the folders of your pictures.",

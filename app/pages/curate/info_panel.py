@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
 
 from app.text import CURATION_NAMES, count, t0_words
-from app.widgets.parts import button, heading, label, row
+from app.widgets.parts import button, heading, label, row, scrolled
 from dafusion_core.api.project import Project
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import Lineage
@@ -36,10 +36,8 @@ class InfoPanel(QFrame):
         stack.setContentsMargins(0, 0, 6, 0)
         stack.addLayout(self.grid)
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
+        scroll = scrolled(inner)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
         self.copy_button = button("Copy", self._copy, "small", "Copy all lines as text.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(14, 12, 8, 10)

@@ -7,13 +7,12 @@ from typing import Any, cast
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QLineEdit,
-    QSpinBox,
     QWidget,
 )
 
 from app.plans import GenerateChoices
+from app.widgets.fields import choice, number, whole_number
 from app.widgets.parts import form, guard_wheel, label, row
 from dafusion_core.domain.presets import PRESETS
 from dafusion_core.domain.specs import Aspect, Masking, Memory, Scheduler
@@ -43,15 +42,6 @@ MEMORIES = {
 LAPTOP = "laptop"
 
 
-def _combo(name: str, choices: dict[str, str], tip: str) -> QComboBox:
-    made = QComboBox()
-    made.setAccessibleName(name)
-    made.setToolTip(tip)
-    for key, text in choices.items():
-        made.addItem(text, key)
-    return made
-
-
 class GenerateForm(QWidget):
     """The fields below the distances; `recipe` stands on the page, above them.
 
@@ -67,40 +57,36 @@ class GenerateForm(QWidget):
         super().__init__()
         start = GenerateChoices()
         self._is_named = False
-        self.recipe = QComboBox()
-        self.recipe.setAccessibleName("Recipe")
-        self.recipe.setToolTip("Fills in the fields; where each value comes from is in the guide.")
-        self.recipe.addItem("Laptop, minutes", LAPTOP)
-        for preset in PRESETS:
-            if preset.kind == "generate":
-                self.recipe.addItem(preset.title, preset.name)
-        self.may_change = _combo(
-            "What may change",
+        presets = {preset.name: preset.title for preset in PRESETS if preset.kind == "generate"}
+        self.recipe = choice(
+            {LAPTOP: "Laptop, minutes"} | presets,
+            "Recipe",
+            "Fills in the fields; where each value comes from is in the guide.",
+        )
+        self.may_change = choice(
             MASKS,
+            "What may change",
             "Regions drawn on the Images page say where the object is. What may not change keeps "
             "the photo's own pixels.",
         )
-        self.dilation = QSpinBox()
-        self.dilation.setRange(0, 256)
-        self.dilation.setSuffix(" px")
-        self.dilation.setToolTip("Widens the object, so that its edge is painted anew too.")
+        self.dilation = whole_number(
+            0, 256, "Widens the object, so that its edge is painted anew too.", suffix=" px"
+        )
         self.mask_note = label("", "muted", wrap=True)
         self.prompt = QLineEdit()
         self.prompt.setToolTip("{concept} becomes the token that was learned for the class.")
         self.negative = QLineEdit()
         self.negative.setPlaceholderText("nothing")
         self.negative.setToolTip("What should not be in the pictures; mostly left empty.")
-        self.guidance = QDoubleSpinBox()
-        self.guidance.setRange(1.0, 30.0)
-        self.guidance.setSingleStep(0.5)
-        self.guidance.setToolTip(
+        self.guidance = number(
+            1.0,
+            30.0,
             "How strictly the prompt is followed: too low and classes blur, too high and colours "
-            "burn."
+            "burn.",
+            step=0.5,
         )
-        self.steps = QSpinBox()
-        self.steps.setRange(2, 1000)
-        self.steps.setToolTip("More steps take longer and rarely look better than 50.")
-        self.scheduler = _combo("Sampler", SCHEDULERS, "How noise is taken away step by step.")
+        self.steps = whole_number(2, 1000, "More steps take longer and rarely look better than 50.")
+        self.scheduler = choice(SCHEDULERS, "Sampler", "How noise is taken away step by step.")
         self.resolution = QComboBox()
         self.resolution.setAccessibleName("Size of the pictures")
         self.resolution.setEditable(True)
@@ -111,21 +97,18 @@ class GenerateForm(QWidget):
             "Side of the square that is painted. Models are best at their own size; a multiple "
             "of 64 is safe."
         )
-        self.aspect = _combo(
-            "Photos that are not square", ASPECTS, "The result gets the photo's shape back."
+        self.aspect = choice(
+            ASPECTS, "Photos that are not square", "The result gets the photo's shape back."
         )
-        self.memory = _combo("Memory", MEMORIES, "The pictures stay the same but for rounding.")
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 2**31 - 1)
-        self.seed.setToolTip("The same seed makes the same pictures; another one makes others.")
+        self.memory = choice(MEMORIES, "Memory", "The pictures stay the same but for rounding.")
+        self.seed = whole_number(
+            0, 2**31 - 1, "The same seed makes the same pictures; another one makes others."
+        )
         self.recipe.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.recipe.setMinimumContentsLength(36)
-        guard_wheel(
-            self.recipe, self.may_change, self.dilation, self.guidance, self.steps, self.scheduler,
-            self.resolution, self.aspect, self.memory, self.seed,
-        )  # fmt: skip
+        guard_wheel(self.resolution)
         self.setLayout(
             form(
                 ("Prompt", self.prompt),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QScrollArea, QSlider, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QSlider, QVBoxLayout, QWidget
 
 from app import costs
 from app.actions import Actions
@@ -16,6 +16,7 @@ from app.plans import DEFAULTS, GenerateChoices, queue_generation
 from app.session import Session
 from app.steps import newest
 from app.text import count, t0_words
+from app.widgets.fields import choice, whole_number
 from app.widgets.fold import Fold
 from app.widgets.page import Page
 from app.widgets.parts import (
@@ -28,6 +29,7 @@ from app.widgets.parts import (
     heading,
     label,
     row,
+    scrolled,
 )
 from dafusion_core.api.base_models import ModelFacts, describe_model
 from dafusion_core.domain.changes import ProjectChanges
@@ -63,20 +65,22 @@ class GeneratePage(Page):
         self.slider.valueChanged.connect(self._say_slider)
         self.slider_words = label("", "muted")
         self.add_t0 = button("Add", self._add_t0, "small", "Make pictures at this t0 as well.")
-        self.draw = QComboBox()
-        self.draw.addItem("every t0 for each photo", True)
-        self.draw.addItem("one t0 for each picture, drawn at random (as in the paper)", False)
+        self.draw = choice(
+            {
+                True: "every t0 for each photo",
+                False: "one t0 for each picture, drawn at random (as in the paper)",
+            },
+            tip="Which of the ticked t0 a photo gets.",
+        )
         self.draw.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.draw.setMinimumContentsLength(24)
-        self.draw.setToolTip("Which of the ticked t0 a photo gets.")
-        self.variants = QSpinBox()
-        self.variants.setRange(1, 100)
-        self.variants.setValue(start.variants)
-        self.variants.setToolTip("How many different pictures are made of a photo (M).")
+        self.variants = whole_number(
+            1, 100, "How many different pictures are made of a photo (M).", value=start.variants
+        )
         self.summary = label("", wrap=True)
-        guard_wheel(self.draw, self.variants, self.slider)
+        guard_wheel(self.slider)
         self._say_slider()
         self.set_pages(
             self._make_form(),
@@ -125,10 +129,7 @@ class GeneratePage(Page):
         stack.addWidget(card(fold))
         stack.addWidget(self.summary)
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(inner)
-        return scroll
+        return scrolled(inner)
 
     def _say_slider(self) -> None:
         t0 = self.slider.value() / 100

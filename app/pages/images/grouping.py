@@ -8,24 +8,23 @@ from typing import Any
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QLineEdit,
-    QSpinBox,
     QWidget,
 )
 
 from app.session import Session
 from app.text import count
-from app.widgets.parts import button, dialog_layout, form, guard_wheel, label, row
+from app.widgets.fields import choice, whole_number
+from app.widgets.parts import button, dialog_layout, form, label, row
 from app.widgets.plain_table import PlainTable
 
-WAYS = (
-    ("name", "A pattern in the file name"),
-    ("path", "A pattern in the whole path"),
-    ("folder", "The folder"),
-    ("date", "The day of the photograph (EXIF)"),
-)
+WAYS = {
+    "name": "A pattern in the file name",
+    "path": "A pattern in the whole path",
+    "folder": "The folder",
+    "date": "The day of the photograph (EXIF)",
+}
 EXAMPLE = r"^(.+?)[-_ ]?\d+\."
 WAIT_MS = 250
 SHOWN = 200
@@ -41,19 +40,14 @@ class GroupingDialog(QDialog):
         self.resize(520, 560)
         self._session = session
         self._chosen = list(chosen)
-        self.way = QComboBox()
-        for key, text in WAYS:
-            self.way.addItem(text, key)
+        self.way = choice(WAYS)
         self.pattern = QLineEdit(EXAMPLE)
         self.pattern.setToolTip(
             "A regular expression. What stands in its first brackets names the group."
         )
-        self.level = QSpinBox()
-        self.level.setRange(1, 9)
-        self.level.setToolTip("1 is the folder of the picture, 2 the one around it.")
+        self.level = whole_number(1, 9, "1 is the folder of the picture, 2 the one around it.")
         self.only = QCheckBox(f"Only {count(len(self._chosen), 'chosen picture')}")
         self.only.setVisible(len(self._chosen) > 1)
-        guard_wheel(self.way, self.level)
         self.found = PlainTable(["Group", "Pictures"], (1,))
         self.found.setAccessibleName("Groups that would be made")
         self.what = label("", "muted", wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QComboBox, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions import Actions
 from app.delegates.thumbnail import paint_mark
@@ -27,6 +27,7 @@ from app.widgets.parts import (
     heading,
     label,
     row,
+    scrolled,
 )
 from app.widgets.plain_table import PlainTable
 from app.widgets.report_view import Prepared, ReportView, prepare
@@ -160,9 +161,7 @@ class ReportPage(Page):
         stack.addWidget(self.classes)
         stack.addWidget(self.notes)
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(inner)
+        scroll = scrolled(inner)
         whole = QWidget()
         page = QVBoxLayout(whole)
         page.setContentsMargins(0, 0, 0, 0)

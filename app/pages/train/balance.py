@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.session import Session
 from app.steps import newest
 from app.text import count
 from app.widgets.bars import Balance, BalanceChart
-from app.widgets.parts import label
+from app.widgets.parts import label, scrolled
 from dafusion_core.api.preflight import find_doubts
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, Part
@@ -45,9 +45,7 @@ class BalanceView(QWidget):
         stack.setContentsMargins(0, 0, 8, 0)
         stack.addWidget(self.chart)
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(inner)
+        scroll = scrolled(inner)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)

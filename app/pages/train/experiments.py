@@ -7,7 +7,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QHBoxLayout,
     QLineEdit,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -15,6 +14,7 @@ from PySide6.QtWidgets import (
 from app.plans import DEFAULTS
 from app.session import Session
 from app.text import count
+from app.widgets.fields import choice, whole_number
 from app.widgets.parts import button, form, guard_wheel, heading, label, row
 from app.widgets.plain_table import PlainTable
 from app.widgets.plot import Line, Plot
@@ -34,19 +34,14 @@ class ExperimentDialog(QDialog):
         self.setWindowTitle("New experiment")
         self.resize(520, 330)
         self._session = session
-        self.preset = QComboBox()
-        for key in PRESETS:
-            self.preset.addItem(key.replace("-", " ").capitalize(), key)
+        self.preset = choice({key: key.replace("-", " ").capitalize() for key in PRESETS})
         self.question = label("", "muted", wrap=True)
         self.name = QLineEdit()
         self.name.setPlaceholderText("as the preset")
         self.shots = QLineEdit()
         self.shots.setPlaceholderText("as the preset")
         self.shots.setToolTip("Training images per class, separated by commas: 1, 2, 4. 0: all.")
-        self.seeds = QSpinBox()
-        self.seeds.setRange(2, 64)
-        self.seeds.setValue(len(DEFAULTS.seeds))
-        guard_wheel(self.preset, self.seeds)
+        self.seeds = whole_number(2, 64, value=len(DEFAULTS.seeds))
         self.plan = label("", wrap=True)
         self.problem = label("", "error", wrap=True)
         self.go = button("Queue it", self._queue, "primary")

@@ -7,11 +7,8 @@ from PySide6.QtGui import QHideEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QCheckBox,
-    QDoubleSpinBox,
     QHBoxLayout,
-    QScrollArea,
     QSizePolicy,
-    QSpinBox,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -29,6 +26,7 @@ from app.plans import TrainChoices, queue_training
 from app.session import Session
 from app.steps import newest
 from app.widgets.curve_panel import CurvePanel
+from app.widgets.fields import number, whole_number
 from app.widgets.page import Page
 from app.widgets.parts import (
     EmptyState,
@@ -37,10 +35,10 @@ from app.widgets.parts import (
     button,
     card,
     form,
-    guard_wheel,
     heading,
     label,
     row,
+    scrolled,
 )
 from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
@@ -80,27 +78,23 @@ class TrainPage(Page):
         self.stop.hide()
         self.buttons.addWidget(self.stop)
         self.buttons.addWidget(action_button(actions["train"], "primary"))
-        self.alpha = QDoubleSpinBox()
-        self.alpha.setRange(0.0, 1.0)
-        self.alpha.setSingleStep(0.05)
-        self.alpha.setValue(start.alpha)
-        self.alpha.setToolTip("How often a real image is replaced by one of its synthetic ones.")
-        self.seeds = QSpinBox()
-        self.seeds.setRange(2, 64)
-        self.seeds.setValue(start.seeds)
-        self.seeds.setToolTip("More repetitions make the comparison surer and take longer.")
-        self.epochs = QSpinBox()
-        self.epochs.setRange(1, 1000)
-        self.epochs.setValue(start.epochs)
-        self.epochs.setToolTip("How often everything is gone through, in each repetition.")
-        self.patience = QSpinBox()
-        self.patience.setRange(0, 1000)
-        self.patience.setSpecialValueText("never")
-        self.patience.setSuffix(" epochs")
+        self.alpha = number(
+            0.0,
+            1.0,
+            "How often a real image is replaced by one of its synthetic ones.",
+            step=0.05,
+            value=start.alpha,
+        )
+        self.seeds = whole_number(
+            2, 64, "More repetitions make the comparison surer and take longer.", value=start.seeds
+        )
+        self.epochs = whole_number(
+            1, 1000, "How often everything is gone through, in each repetition.", value=start.epochs
+        )
+        self.patience = whole_number(0, 1000, lowest="never", suffix=" epochs")
         self.only_kept = QCheckBox("Only kept pictures")
         self.only_kept.setToolTip("Otherwise everything that was not rejected trains.")
         self.only_kept.toggled.connect(lambda _on: self._show_balance())
-        guard_wheel(self.alpha, self.seeds, self.epochs, self.patience)
         fields = QWidget()
         fields.setLayout(
             form(
@@ -159,12 +153,9 @@ class TrainPage(Page):
         layout.addWidget(self.parts, 3)
         self.curves.setMinimumHeight(200)
         self.parts.setMinimumHeight(300)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(content)
         self._settings = settings
         self.set_pages(
-            scroll,
+            scrolled(content),
             EmptyState(
                 "Nothing to train with yet",
                 "Training compares classifiers with and without synthetic images, "
