@@ -16,10 +16,21 @@ from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.engine.augment import Normalisation
-from dafusion_core.engine.classifiers import build_classifier
+from dafusion_core.engine.classifiers import build_classifier, weights_hash
 from dafusion_core.engine.devices import memory_format
 
-__all__ = ["EXPORTERS", "RUNNERS", "TrainedClassifier", "largest_difference", "load_trained"]
+__all__ = [
+    "EXPORTERS",
+    "RUNNERS",
+    "TrainedClassifier",
+    "largest_difference",
+    "load_trained",
+    "save_trained",
+]
+
+#: Weights that every computer can have again, so that what a training left alone of them need not
+#: be written: 0.2 MB for each fit of a frozen ResNet-50, which would otherwise take 94 MB.
+REFERRED = ("bundled", "imagenet")
 
 #: uint8 pictures [n, 3, side, side] → probabilities [n, labels], on the CPU.
 Runner = Callable[[torch.Tensor], torch.Tensor]
@@ -81,8 +92,47 @@ class TrainedClassifier:
         return self.network(values).float().softmax(dim=1).cpu()
 
 
+def save_trained(
+    path: Path,
+    network: torch.nn.Module,
+    facts: dict[str, str],
+    weights: str,
+    frozen: frozenset[str] = frozenset(),
+) -> None:
+    """Write a classifier for `load_trained`. `facts`: labels, backbone, resolution, mean, std.
+
+    `weights`: what it began with; the tensors named in `frozen` are as they were there, and are
+    left out where `weights` is one of `REFERRED`.
+    """
+    metadata = {"format": "pt"} | facts
+    values = network.state_dict()
+    if frozen and weights in REFERRED:
+        values = {name: value for name, value in values.items() if name not in frozen}
+        metadata |= {"base": weights, "base_sha256": weights_hash(weights, facts["backbone"])}
+    plain = {name: value.detach().cpu().contiguous() for name, value in values.items()}
+    save_file(plain, str(path), metadata=metadata)
+
+
+def _complete_network(facts: dict[str, str], values: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """The network of a file that may hold only what its training changed."""
+    backbone, base = facts["backbone"], facts.get("base", "")
+    labels = len(json.loads(facts["labels"]))
+    network = build_classifier(backbone, labels, base)
+    if base and weights_hash(base, backbone) != facts["base_sha256"]:
+        raise UserError(
+            f"This classifier was trained on other {base} weights of {backbone} than this computer "
+            "has now. Nothing was lost: what was measured with it stands in the project.",
+            "Use the version of the program that trained it, or train again.",
+        )
+    network.load_state_dict(network.state_dict() | values if base else values)
+    return network
+
+
 def load_trained(path: Path, device: torch.device | None = None) -> TrainedClassifier:
-    """Read a classifier that a training wrote. Raises UserError when the file is none."""
+    """Read a classifier that a training wrote.
+
+    Raises UserError when the file is none, or when the weights it was trained on are not here.
+    """
     device = device or torch.device("cpu")
     try:
         with safe_open(str(path), framework="pt") as stream:
@@ -92,8 +142,7 @@ def load_trained(path: Path, device: torch.device | None = None) -> TrainedClass
         # Files of the first version hold a single number for all three channels.
         mean, std = (json.loads(facts[name]) for name in ("mean", "std"))
         how = Normalisation(*(tuple(v) if isinstance(v, list) else (v,) * 3 for v in (mean, std)))
-        network = build_classifier(facts["backbone"], len(labels))
-        network.load_state_dict(values)
+        network = _complete_network(facts, values)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"“{path}” is not a classifier that this program wrote ({error}).",

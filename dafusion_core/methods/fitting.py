@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import ImageInput, TrainingInputs
 from dafusion_core.domain.records import JobUnit
@@ -27,6 +25,7 @@ from dafusion_core.engine.monitor import Alarms, SpeedMeter, memory_used
 from dafusion_core.engine.picture_store import PictureStore
 from dafusion_core.engine.sampling import seeded
 from dafusion_core.engine.torch_setup import torch
+from dafusion_core.engine.trained import save_trained
 from dafusion_core.jobs.context import JobContext
 
 __all__ = ["Fit", "class_accuracy"]
@@ -283,17 +282,15 @@ class Fit:
         }
 
     def _save(self, path: Path) -> Path:
-        values = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self.network.state_dict().items()
-        }
-        metadata = {
-            "format": "pt",
+        # Buffers (running means and variances) drift in the paper's protocol.
+        weights = self.network.named_parameters()
+        frozen = frozenset(name for name, value in weights if not value.requires_grad)
+        facts = {
             "backbone": self.spec.backbone,
             "labels": json.dumps(list(self.inputs.labels), ensure_ascii=False),
             "resolution": str(self.spec.resolution),
             "mean": json.dumps(self.how.mean),
             "std": json.dumps(self.how.std),
         }
-        save_file(values, str(path), metadata=metadata)
+        save_trained(path, self.network, facts, self.spec.weights, frozen)
         return path

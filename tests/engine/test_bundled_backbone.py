@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dafusion_core import resources
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.specs import Arm
+from dafusion_core.domain.specs import Arm, Protocol
 from dafusion_core.engine.augment import Normalisation
 from dafusion_core.engine.classifiers import (
     build_classifier,
@@ -20,7 +20,9 @@ from dafusion_core.engine.classifiers import (
     choose_normalisation,
     weights_hash,
 )
+from dafusion_core.engine.picture_store import PictureStore
 from dafusion_core.engine.sources import file_hash
+from dafusion_core.engine.trained import EXPORTERS, load_trained
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods import train
 
@@ -57,11 +59,48 @@ def test_training_begins_with_the_bundled_weights_and_their_normalisation(
     with safe_open(str(files["weights"]), framework="pt") as stream:
         assert json.loads(stream.metadata()["mean"]) == MEAN
         assert json.loads(stream.metadata()["std"]) == STD
-        found = stream.get_tensor("conv1.0.weight")
+    found = load_trained(files["weights"]).network.state_dict()["conv1.0.weight"]
     with safe_open(str(bundled), framework="pt") as stream:
         assert torch.equal(found, stream.get_tensor("conv1.0.weight").float())
     assert found.dtype == torch.float32
     assert bundled_weights() == [TINY]
+
+
+@pytest.mark.parametrize("protocol", ["probe", "paper"])
+def test_a_fit_writes_only_what_it_changed_and_comes_back_whole(
+    protocol: Protocol, bundled: Path, tmp_path: Path, ctx: NullContext
+) -> None:
+    inputs = make_inputs(tmp_path)
+    spec = make_spec(
+        arms=(Arm("real"),), protocol=protocol, backbone=TINY, weights="bundled", epochs=1
+    )
+    train.run(spec, inputs, UNITS[:1], ctx)
+    files, record = ctx.results["real/0"]
+    assert files["weights"].stat().st_size < 0.2 * bundled.stat().st_size
+    trained = load_trained(files["weights"])
+    paths = [tmp_path / image.path for image in inputs.test]
+    pictures = PictureStore(spec.resolution).stack(paths)
+    found = trained.probabilities(pictures, torch.device("cpu"))
+    truth = torch.tensor(record["test"]["probabilities"])
+    assert (found - truth).abs().max() < 1e-5
+    # Exported, it needs nothing else.
+    EXPORTERS["safetensors"][1](trained, tmp_path / "whole.safetensors")
+    bundled.write_bytes(bundled.read_bytes() + b" ")
+    again = load_trained(tmp_path / "whole.safetensors")
+    assert torch.equal(again.probabilities(pictures, torch.device("cpu")), found)
+
+
+def test_other_weights_than_those_it_was_trained_on_are_refused(
+    bundled: Path, tmp_path: Path, ctx: NullContext
+) -> None:
+    spec = make_spec(
+        arms=(Arm("real"),), protocol="probe", backbone=TINY, weights="bundled", epochs=1
+    )
+    train.run(spec, make_inputs(tmp_path), UNITS[:1], ctx)
+    values = load_file(str(bundled))
+    save_file({name: value * 2 for name, value in values.items()}, str(bundled))
+    with pytest.raises(UserError, match="other bundled weights"):
+        load_trained(ctx.results["real/0"][0]["weights"])
 
 
 def test_the_paper_keeps_its_own_normalisation(bundled: Path) -> None:
