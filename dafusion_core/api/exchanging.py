@@ -261,7 +261,8 @@ def _import_synthetics(
             path = file.objects.copy_in(Path(made.path), made.sha256)
             good.append((made, path))
     if good:
-        file.objects.flush([path for _, path in good])
+        for _, path in good:
+            file.objects.flush_name(path)
         plan = GenerationPlan(
             split_id=split.id if split else 0,
             t0_set=tuple(sorted({made.t0 for made, _ in good})),

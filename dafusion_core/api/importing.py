@@ -22,6 +22,7 @@ from dafusion_core.datasets.pictures import make_thumbnail
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.regions import Region
 from dafusion_core.storage import annotation, concepts, facts, images
+from dafusion_core.storage.deposits import Deposits
 from dafusion_core.storage.project import ProjectFile
 
 
@@ -30,10 +31,12 @@ class ProjectImages:
     """`datasets.importing.ImageStore` over a project file."""
 
     file: ProjectFile
-    _unsafe: list[str] = field(default_factory=list)
     _guard: SyntheticGuard | None = None
     _by_hash: dict[str, ExistingImage] | None = None
     _labels: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._deposits = Deposits(self.file.objects)
 
     def known_sources(self) -> Mapping[str, tuple[int, int]]:
         """Original path → (bytes, mtime_ns) of every image in the project."""
@@ -56,13 +59,11 @@ class ProjectImages:
 
     def adopt_file(self, path: Path, sha256: str) -> str:
         """Copy a file into the files folder; its path there, relative."""
-        return self.file.objects.copy_in(path, sha256)
+        return self._deposits.copy_in(path, sha256)
 
     def adopt_data(self, data: bytes, sha256: str, suffix: str) -> str:
-        """Write bytes into the files folder; their path there, relative."""
-        path = self.file.objects.put(data, sha256, suffix)
-        self._unsafe.append(path)
-        return path
+        """Write bytes into the files folder, in the background; their path there, relative."""
+        return self._deposits.put(data, sha256, suffix)
 
     def find_synthetic(self, sha256: str, facts: PictureFacts, path: str) -> str:
         """Why a picture that this project made must stay out; "" for others."""
@@ -71,9 +72,20 @@ class ProjectImages:
         return self._guard.find(sha256, facts, path)
 
     def add_images(self, rows: Sequence[NewImage]) -> None:
-        """Add all rows in one transaction, after their files are safe on the disk."""
-        self.file.objects.flush(self._unsafe)
-        self._unsafe.clear()
+        """Add all rows in one transaction, after their files are safe on the disk.
+
+        Raises the OSError of the first file that could not be written; the rows before it are
+        added, and the files after it are removed.
+        """
+        failed = self._deposits.settle(row.path for row in rows)
+        good = next((i for i, row in enumerate(rows) if row.path in failed), len(rows))
+        if good:
+            self._record(rows[:good])
+        if good < len(rows):
+            self._deposits.abandon(row.path for row in rows[good:])
+            raise failed[rows[good].path]
+
+    def _record(self, rows: Sequence[NewImage]) -> None:
         db = self.file.db
         with db.atomic():
             ids = images.add_images(db, [_row(row) for row in rows])

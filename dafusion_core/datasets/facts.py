@@ -48,13 +48,37 @@ def _cosines() -> NDArray[np.float64]:
 _COSINES: Final = _cosines()
 
 
-def measure(image: Image.Image, turn: Image.Transpose | None = None) -> PictureFacts:
-    """Facts of a decoded picture; `turn` makes it upright."""
-    factor = max(1, max(image.size) // _SIDE)
-    # Single pixels instead of means: ten times as fast, and the finest detail, which blur takes
-    # first, still counts. The fingerprint averages over dozens of them anyway.
-    size = (max(1, image.width // factor), max(1, image.height // factor))
-    small = image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image
+def draft_size(size: tuple[int, int]) -> tuple[int, int]:
+    """How finely a picture of `size` has to be decoded for `measure`: twice as fine as the small
+    copy, or a little more, for its detail to count."""
+    return _divided(size, _draft_factor(size))
+
+
+def _draft_factor(size: tuple[int, int]) -> int:
+    # What a JPEG can be decoded at: a half, a fourth or an eighth.
+    return next(k for k in (8, 4, 2, 1) if k == 1 or max(size) >= 2 * _SIDE * k)
+
+
+def _divided(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    return (max(1, size[0] // factor), max(1, size[1] // factor))
+
+
+def measure(
+    image: Image.Image,
+    turn: Image.Transpose | None = None,
+    whole: tuple[int, int] | None = None,
+) -> PictureFacts:
+    """Facts of a decoded picture; `turn` makes it upright.
+
+    `whole`: its size, before that turn, where it may have been decoded at `draft_size` only.
+    """
+    whole = whole or image.size
+    if image.size == whole and (factor := _draft_factor(whole)) > 1:
+        image = image.reduce(factor)  # as a JPEG comes: what is measured does not depend on form
+    # From there single pixels instead of means: faster, and fine detail, which blur takes first,
+    # still counts. The fingerprint averages over dozens of them anyway.
+    size = _divided(whole, max(1, max(whole) // _SIDE))
+    small = image.resize(size, Image.Resampling.NEAREST) if size != image.size else image
     grey = small.convert("L")
     if turn is not None:
         grey = grey.transpose(turn)

@@ -6,9 +6,10 @@ ids, the labels and which of two duplicates stays never depend on timing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,9 @@ __all__ = [
     "plan_folder",
 ]
 
-#: Images per transaction: a crash loses at most this many, which are then imported again.
+#: Images per transaction. A crash loses at most this many and `_LAG`; they are imported again.
 BATCH = 64
+_LAG = 64  # images whose files may still be on their way to the disk when a batch is added
 _CHANGED_COPY = "the file changed after it was imported; the project keeps the earlier picture"
 _CHANGED_REFERENCE = (
     "the file changed after it was imported, but the project refers to the earlier picture; put "
@@ -96,13 +98,14 @@ class ImageStore(Protocol):
         """Copy a file into the files folder; its path there, relative. Repeating is harmless."""
 
     def adopt_data(self, data: bytes, sha256: str, suffix: str) -> str:
-        """As `adopt_file` for bytes. They need not be safe on the disk before `add_images`."""
+        """As `adopt_file` for bytes. They need not be on the disk before `add_images`."""
 
     def find_synthetic(self, sha256: str, facts: PictureFacts, path: str) -> str:
         """Why the picture must stay out because this project made it, "" if it did not."""
 
     def add_images(self, rows: Sequence[NewImage]) -> None:
-        """Add all rows in one transaction."""
+        """Add all rows in one transaction, or those before the first whose file could not be
+        written, and raise its OSError."""
 
     def add_problem(self, path: str, reason: str, is_refused: bool) -> None:
         """Remember a problem; replaces what was said about the same path before."""
@@ -192,15 +195,14 @@ def import_plan(
     stopped = False
     checks = _check_ahead(run, plan.entries, max_pixels)
     try:
-        for done, (entry, outcome) in enumerate(checks):
-            if should_stop is not None and should_stop():
-                stopped = True
-                break
-            run.take(entry, outcome)
-            if on_progress is not None:
-                on_progress(done + 1, len(plan.entries), entry.source)
-    except OSError as error:
-        raise translate_os_error(error, "copying the pictures into the project") from error
+        with _explaining_errors():
+            for done, (entry, outcome) in enumerate(checks):
+                if should_stop is not None and should_stop():
+                    stopped = True
+                    break
+                run.take(entry, outcome)
+                if on_progress is not None:
+                    on_progress(done + 1, len(plan.entries), entry.source)
     finally:
         checks.close()
         # Also after an error: what was adopted before it is whole and worth keeping.
@@ -326,8 +328,8 @@ class _Import:
         self.per_label[entry.label] = self.per_label.get(entry.label, 0) + 1
         for warning in picture.warnings:
             self.note(name, warning, is_refused=False)
-        if len(self._rows) >= BATCH:
-            self.commit()
+        if len(self._rows) >= BATCH + _LAG:
+            self._commit(BATCH)
 
     def _adopt(self, entry: Entry, found: ExaminedPicture) -> str:
         if found.data is None:
@@ -359,11 +361,25 @@ class _Import:
         return (existing.label, existing.original_path) if existing else None
 
     def commit(self) -> None:
-        """Add the waiting rows in one transaction."""
-        rows, self._rows = self._rows, []
-        if rows:
+        """Add all waiting rows. Raises EnvironmentProblem (DiskFull…)."""
+        while self._rows:
+            self._commit(BATCH)
+
+    def _commit(self, count: int) -> None:
+        rows, rest = self._rows[:count], self._rows[count:]
+        self._rows = []  # of no use if it fails: ids follow the order of names without gaps
+        with _explaining_errors():
             self.store.add_images(rows)
-            self.imported += len(rows)
+        self._rows = rest
+        self.imported += len(rows)
+
+
+@contextlib.contextmanager
+def _explaining_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise translate_os_error(error, "copying the pictures into the project") from error
 
 
 def _twin_reason(label: str, its_label: str, its_path: str) -> str:

@@ -13,13 +13,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from dafusion_core.domain.errors import translate_os_error
 
 CHUNK_BYTES = 1 << 20
-FLUSHERS = 2  # more threads wait for each other longer than for the disk
 
 
 def hash_file(path: Path) -> str:
@@ -37,6 +36,13 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _write_through(file: IO[bytes], data: bytes) -> None:
+    """Write and wait until the disk has it."""
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class ObjectStore:
@@ -109,17 +115,24 @@ class ObjectStore:
         return self._relative(target)
 
     def put(self, data: bytes, digest: str, suffix: str) -> str:
-        """Write bytes whose SHA-256 is known; return their relative path. See `flush`."""
+        """Write bytes whose SHA-256 is known to the disk; return their relative path.
+
+        The name is only safe after `flush_name`. May be called from several threads at once.
+        """
         target = self._target(digest, suffix)
         try:
-            # Straight to its name: no row speaks of it before `flush`, and a rest that a crash
-            # leaves is swept, or found out here.
+            # Straight to its name: no row speaks of it yet, and a rest that a crash leaves is
+            # swept, or found out here.
             with target.open("xb") as file:
-                file.write(data)
+                _write_through(file, data)
         except FileExistsError:
-            if target.stat().st_size != len(data) or target.read_bytes() != data:
+            if target.stat().st_size == len(data) and target.read_bytes() == data:
+                with target.open("r+b") as file:
+                    os.fsync(file.fileno())  # what a crash left may never have been
+            else:
                 temporary = target.with_name(f"{target.name}.tmp")
-                temporary.write_bytes(data)
+                with temporary.open("wb") as file:
+                    _write_through(file, data)
                 os.replace(temporary, target)
         except BaseException:
             target.unlink(missing_ok=True)
@@ -134,28 +147,19 @@ class ObjectStore:
         shutil.copyfile(path, temporary)
         os.replace(temporary, target)
 
-    def flush(self, relatives: Collection[str]) -> None:
-        """Make files that were `put` safe on the disk, several at once: a disk is at its fastest
-        when it has more than one wish to fulfil."""
+    def flush_name(self, relative: str) -> None:
+        """Make the name of a stored file durable."""
+        _flush_folder(self.path(relative).parent)
 
-        def sync(path: Path) -> None:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-        paths = [self.path(relative) for relative in relatives]
-        if os.name == "nt":
-            return  # Windows flushes only handles opened for writing; NTFS journals the names
-        with ThreadPoolExecutor(FLUSHERS, "flush") as pool:
-            list(pool.map(sync, paths))
-            list(pool.map(_flush_folder, {path.parent for path in paths}))
+    def place(self, digest: str, suffix: str) -> str:
+        """The relative path of the object with this SHA-256, also before it is there."""
+        return f"objects/{digest[:2]}/{digest}{suffix}"
 
     def _target(self, digest: str, suffix: str) -> Path:
         folder = self.objects / digest[:2]
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
+            _flush_folder(self.objects)
         return folder / f"{digest}{suffix}"
 
     def _relative(self, path: Path) -> str:
