@@ -19,7 +19,7 @@ from dafusion_core.language import _
 from dafusion_core.settings import get_str
 
 #: Seconds on two cores with the bundled model: per picture and step, class and step, fit and epoch.
-LAPTOP = {"generate": 0.016, "invert": 0.12, "train": 14.0, "erase": 30.0}
+LAPTOP = {"generate": 0.016, "invert": 0.12, "train": 0.12, "erase": 30.0}
 PICTURE_BYTES = {True: 10_000, False: 450_000}  # bundled model (64 px), Stable Diffusion (512 px)
 
 
@@ -108,7 +108,7 @@ def concepts(
 def training(project: Project, runs: int, epochs: int) -> Cost:
     """Fitting that many classifiers."""
     seconds, measured = _scaled(project, "train", runs, epochs, "epochs", True)
-    return Cost(seconds, runs * 45_000_000, measured)
+    return Cost(seconds, runs * 230_000, measured)
 
 
 def uses_graphics_card() -> bool:

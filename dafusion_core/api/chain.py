@@ -31,9 +31,9 @@ class ChainOptions(Plain):
     `erase`: remove the class names from the base model first (model-centric leakage
     prevention); `shots`: training images per class, None for all.
 
-    From scratch on 48 pictures of 64 px, 80 steps left a ResNet-50 at 31 % of four classes;
-    120 to 150 steps of a ResNet-18 take less time and reach 75 %, so that there is something to
-    compare. `paper` takes the ResNet-50 with its ImageNet weights.
+    The classifier is the bundled ResNet-50, frozen, with a new last layer, as in the paper. On the
+    sample project it names 88 % of the test pictures right and one fit takes 5 s of processor time;
+    a ResNet-18 from scratch named 75 % and took a minute. `paper` takes ImageNet weights.
     """
 
     model: ModelSource = field(default_factory=ModelSource)
@@ -47,15 +47,15 @@ class ChainOptions(Plain):
     generation_steps: int = 25
     guidance: float = 4.0  # the bundled model oversaturates at the paper's 7.5
     alpha: float = 0.5
-    seeds: tuple[int, ...] = (0, 1, 2)
-    protocol: Protocol = "finetune"
-    backbone: str = "resnet18"
-    weights: str = ""
+    seeds: tuple[int, ...] = tuple(range(8))
+    protocol: Protocol = "probe"
+    backbone: str = "resnet50"
+    weights: str = "bundled"
     train_resolution: int = 64
-    epochs: int = 5
+    epochs: int = 50
     iterations_per_epoch: int = 24
     train_batch_size: int = 16
-    train_learning_rate: float = 0.02
+    train_learning_rate: float = 1e-3
     test: float = 0.5
     validation: float = 0.0
     shots: int | None = None
@@ -73,12 +73,9 @@ class ChainOptions(Plain):
             variants=10,
             generation_steps=50,
             guidance=7.5,
-            seeds=tuple(range(8)),
             protocol="paper",
-            backbone="resnet50",
             weights="imagenet",
             train_resolution=256,
-            epochs=50,
             iterations_per_epoch=200,
             train_batch_size=32,
             train_learning_rate=1e-4,
@@ -88,11 +85,15 @@ class ChainOptions(Plain):
 def complete_classifier(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options for `ChainOptions` as somebody gave them, with what follows from them.
 
-    The bundled weights belong to one network, so naming them alone chooses it.
+    A network that no weights come with and for which none are named starts from scratch, and then
+    all of it is trained: a frozen network of random numbers would mean nothing.
     """
     found = dict(given)
-    if found.get("weights") == "bundled":
-        found.setdefault("backbone", next(iter(BACKBONES)))
+    if "weights" not in found and found.get("backbone", "resnet50") not in BACKBONES:
+        found["weights"] = ""
+    if found.get("weights") == "":
+        scratch = {"protocol": "finetune", "epochs": 5, "train_learning_rate": 0.02}
+        found = scratch | found
     return found
 
 

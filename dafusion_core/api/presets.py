@@ -49,6 +49,7 @@ ARMS: dict[str, ExperimentArm] = {
 
 _SHOTS = (1, 2, 4, 8, 16)
 _FEW = 4  # shots of the ablations
+LAPTOP_SEEDS = 3
 REAL_GUIDANCE = "Real Guidance"
 
 
@@ -126,7 +127,8 @@ def _experiment(
         training=training_spec(options, 0, 0),
         generators=tuple(generators),
         shots=tuple(shots),
-        seeds=options.seeds,
+        # A seed is a split of its own here, with words to learn and images to make.
+        seeds=options.seeds if options.protocol == "paper" else options.seeds[:LAPTOP_SEEDS],
         test=options.test,
         validation=options.validation,
         split_seed=options.seed,

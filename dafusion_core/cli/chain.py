@@ -130,9 +130,11 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--generation-steps", type=int, help="Sampler steps.")
 @click.option("--alpha", type=float, help="How often a synthetic image replaces its picture.")
 @click.option("--seeds", type=Numbers(int), help="Training seeds, such as 0-7.")
-@click.option("--backbone", help="The classifier: resnet18, resnet50, … [default: resnet18]")
+@click.option("--backbone", help="The classifier: resnet18, resnet50, … [default: resnet50]")
 @click.option(
-    "--weights", help="Where the classifier starts: bundled (a ResNet-50), imagenet, or a file."
+    "--weights",
+    help="Where the classifier starts: bundled (the default for resnet50), imagenet, a file, or "
+    "an empty word (from scratch, the default for other networks).",
 )
 @click.option("--epochs", type=int, help="Epochs per fit.")
 @click.option("--seed", type=int, help="Seed of the split, the words and the images.")

@@ -167,8 +167,7 @@ def plan(
     """
     settings = ChainOptions.paper(model) if paper else ChainOptions(model=model)
     given = {key: value for key, value in options.items() if value is not None}
-    given = complete_classifier(given)
-    settings = replace(settings, erase=not no_erasure, **given)
+    settings = replace(settings, erase=not no_erasure, **complete_classifier(given))
     with opened(out, project_path) as project:
         check_classes(project.file)
         labels = [label.name for label in project.labels()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -290,21 +291,29 @@ def test_the_weights_that_classifiers_begin_with_are_looked_for_first(
         "bundled": "No weights for resnet18 come with the program",
     }
     for weights, sentence in missing.items():
-        options = replace(OPTIONS, weights=weights)
+        options = replace(OPTIONS, weights=weights, backbone="resnet18")
         with pytest.raises(UserError, match=sentence):
             project.plan_chain(options)
         with pytest.raises(UserError, match=sentence):
             plan_experiment(project, make_experiment("quick", CLASSES, options))
     assert project.jobs() == []
 
-    (tmp_path / "there").touch()
-    monkeypatch.setattr(resources, "BACKBONES", {"resnet18": str(tmp_path / "there")})
-    made = plan_experiment(project, spec_of(seeds=(0,)))
-    assert made.jobs
-    options = replace(OPTIONS, **complete_classifier({"weights": "bundled"}))
-    assert (options.weights, options.backbone) == ("bundled", "resnet50")
-    assert complete_classifier({"weights": "bundled", "backbone": "x"})["backbone"] == "x"
-    assert complete_classifier({"weights": "imagenet"}) == {"weights": "imagenet"}
+    assert plan_experiment(project, spec_of(seeds=(0,))).jobs
+    monkeypatch.setattr(resources, "BACKBONES", {"resnet50": str(tmp_path / "not there")})
+    with pytest.raises(UserError):
+        plan_experiment(project, spec_of(seeds=(1,)))
+
+
+def test_a_network_without_weights_is_trained_as_a_whole() -> None:
+    assert (OPTIONS.weights, OPTIONS.backbone, OPTIONS.protocol) == ("bundled", "resnet50", "probe")
+    for given in ({"backbone": "resnet18"}, {"weights": ""}):
+        found = replace(OPTIONS, **complete_classifier(given))
+        assert (found.weights, found.protocol, found.epochs) == ("", "finetune", 5)
+    chosen: dict[str, Any] = {"backbone": "resnet18", "epochs": 7, "protocol": "probe"}
+    assert replace(OPTIONS, **complete_classifier(chosen)).epochs == 7
+    assert replace(OPTIONS, **complete_classifier(chosen)).protocol == "probe"
+    for kept in ({"weights": "imagenet", "backbone": "x"}, {"backbone": "resnet50"}, {}):
+        assert complete_classifier(kept) == kept
 
 
 def test_a_deleted_picture_is_named(project: Project) -> None:

@@ -19,7 +19,7 @@ from app.widgets.parts import button, form, guard_wheel, heading, label, row
 from app.widgets.plain_table import PlainTable
 from app.widgets.plot import Line, Plot
 from dafusion_core.api.experiments import experiment_table, list_experiments, plan_experiment
-from dafusion_core.api.presets import PRESETS, make_experiment
+from dafusion_core.api.presets import LAPTOP_SEEDS, PRESETS, make_experiment
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.experiments import ExperimentSpec
 from dafusion_core.evaluation.few_shot import ExperimentTable, shots_text
@@ -41,7 +41,7 @@ class ExperimentDialog(QDialog):
         self.shots = QLineEdit()
         self.shots.setPlaceholderText("as the preset")
         self.shots.setToolTip("Training images per class, separated by commas: 1, 2, 4. 0: all.")
-        self.seeds = whole_number(2, 64, value=len(DEFAULTS.seeds))
+        self.seeds = whole_number(2, 64, value=LAPTOP_SEEDS)
         self.plan = label("", wrap=True)
         self.problem = label("", "error", wrap=True)
         self.go = button("Queue it", self._queue, "primary")
