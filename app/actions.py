@@ -10,6 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QAction, QKeySequence
 
+from app.text import plain
 from app.verbs import MAIN_TEXTS, MainVerb
 from dafusion_core.language import _
 
@@ -245,7 +246,7 @@ class Actions(QObject):
         for spec in ACTIONS:
             action = QAction(spec.text, self)
             action.setShortcuts([QKeySequence(keys) for keys in spec.shortcuts])
-            action.setToolTip(_tip(spec, spec.tip or spec.text.replace("&", "")))
+            action.setToolTip(_tip(spec, spec.tip or plain(spec.text)))
             if spec.menu == "Curate":  # letters must not fire while somebody types elsewhere
                 action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             action.triggered.connect(lambda _checked=False, key=spec.key: self.run(key))

@@ -11,6 +11,7 @@ from app import ui_state
 from app.actions import ACTIONS
 from app.dialogs.palette import Entry
 from app.steps import STEP_TITLES, Step
+from app.text import plain
 from dafusion_core.language import _
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def palette_entries(window: MainWindow) -> list[Entry]:
         action = window.actions_table[spec.key]
         if action.isEnabled() and spec.key != "palette":
             keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            text = action.text().replace("&", "").rstrip("…")
+            text = plain(action.text()).rstrip("…")
             found.append(Entry(text, keys, action.trigger))
     if window.workspace is not None:
         for number, step in enumerate(Step, 1):

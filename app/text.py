@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from dafusion_core.domain.records import Curation, Job, JobState, Part
 from dafusion_core.language import _
-from dafusion_core.language import count as plural
 
 NARROW = "\u00a0"  # a number is not torn from its unit at the end of a line
 
@@ -34,11 +34,9 @@ CURATION_TITLES = {
 }
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 image`, `1,204 images`."""
-    if "{n" in one:
-        return plural(number, one, many)
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def plain(text: str) -> str:
+    """The text of an action without the mark of its key: “&Keep”, or “Keep(&K)” in Korean."""
+    return re.sub(r"\(&\w\)|&", "", text)
 
 
 def duration(seconds: float) -> str:

@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.text import count
 from app.widgets.parts import button, dialog_layout, label, row, scrolled
+from dafusion_core.language import _, ngettext
 
 ENDINGS = (".safetensors", ".pt", ".bin")
 
@@ -47,17 +47,22 @@ class EmbeddingsDialog(QDialog):
         self.setAcceptDrops(True)
         self._names = names
         self.files: dict[str, Path] = dict(now)
-        self._shown = {name: label("learned here", "muted") for name in names}
+        self._shown = {name: label(_("learned here"), "muted") for name in names}
         self._clear = {}
         lines = QWidget()
         grid = QGridLayout(lines)
         grid.setContentsMargins(0, 0, 8, 0)
         grid.setColumnStretch(1, 1)
         for number, name in enumerate(names):
-            choose = button("Choose…", partial(self._choose, name), "small", f"A file for {name}")
-            choose.setAccessibleName(f"Choose an embedding for {name}")
-            clear = button("✕", partial(self.take, name, None), "small", "Learn it here instead")
-            clear.setAccessibleName(f"Learn {name} here instead")
+            choose = button(
+                _("Choose…"),
+                partial(self._choose, name),
+                "small",
+                _("A file for {name}").format(name=name),
+            )
+            choose.setAccessibleName(_("Choose an embedding for {name}").format(name=name))
+            clear = button("✕", partial(self.take, name, None), "small", _("Learn it here instead"))
+            clear.setAccessibleName(_("Learn {name} here instead").format(name=name))
             self._clear[name] = clear
             grid.addWidget(label(name), number, 0)
             grid.addWidget(self._shown[name], number, 1)
@@ -68,15 +73,21 @@ class EmbeddingsDialog(QDialog):
         self.summary = label("", wrap=True)
         layout = dialog_layout(
             self,
-            "Import embeddings",
-            "Textual inversion files of diffusers, AUTOMATIC1111 or ComfyUI (.safetensors, "
-            ".pt, .bin), learned for this base model. Drop them here: files named like a "
-            "class find it. Classes without a file are learned from their pictures.",
+            _("Import embeddings"),
+            _(
+                "Textual inversion files of diffusers, AUTOMATIC1111 or ComfyUI (.safetensors, "
+                ".pt, .bin), learned for this base model. Drop them here: files named like a "
+                "class find it. Classes without a file are learned from their pictures."
+            ),
         )
         layout.addWidget(scroll, 1)
         layout.addWidget(self.summary)
         layout.addLayout(
-            row(None, button("Cancel", self.reject), button("Use these", self._accept, "primary"))
+            row(
+                None,
+                button(_("Cancel"), self.reject),
+                button(_("Use these"), self._accept, "primary"),
+            )
         )
         self.resize(560, 420)
         self._show()
@@ -92,22 +103,29 @@ class EmbeddingsDialog(QDialog):
     def _show(self) -> None:
         for name, shown in self._shown.items():
             path = self.files.get(name)
-            shown.setText(path.name if path else "learned here")
+            shown.setText(path.name if path else _("learned here"))
             shown.setToolTip(str(path or ""))
             self._clear[name].setVisible(path is not None)
         number = len(self.files)
         self.summary.setText(
-            f"{count(number, 'class', 'classes')} of {len(self._names)} will be read from a file. "
-            "If test pictures of this project were among those they were learned from, the "
-            "verdict will be too good."
+            ngettext(
+                "{n:,} class of {total} will be read from a file. If test pictures of this project "
+                "were among those it was learned from, the verdict will be too good.",
+                "{n:,} classes of {total} will be read from a file. If test pictures of this "
+                "project were among those they were learned from, the verdict will be too good.",
+                number,
+            ).format(n=number, total=len(self._names))
             if number
-            else "Every class is learned from its own training pictures."
+            else _("Every class is learned from its own training pictures.")
         )
 
     def _choose(self, name: str) -> None:
         endings = " ".join(f"*{ending}" for ending in ENDINGS)
-        path, _ = QFileDialog.getOpenFileName(
-            self, f"Embedding of {name}", "", f"Embeddings ({endings})"
+        path, _rest = QFileDialog.getOpenFileName(
+            self,
+            _("Embedding of {name}").format(name=name),
+            "",
+            _("Embeddings ({endings})").format(endings=endings),
         )
         if path:
             self.take(name, Path(path))
@@ -135,4 +153,6 @@ class EmbeddingsDialog(QDialog):
             self.take(name, path)
         if len(found) < len(files):
             rest = [file.name for file in files if file not in found.values()]
-            self.summary.setText(f"No class is named like {', '.join(rest)}: choose by hand.")
+            self.summary.setText(
+                _("No class is named like {names}: choose by hand.").format(names=", ".join(rest))
+            )

@@ -23,9 +23,10 @@ from app.theme import Mode, theme
 from app.widgets.fields import choice
 from app.widgets.parts import button, card, guard_wheel, heading, label, row, scrolled
 from dafusion_core.domain.errors import DaFusionError, UserError
+from dafusion_core.language import _
 from dafusion_core.settings import SETTINGS, Setting, Settings
 
-MODES = {Mode.SYSTEM: "Follow the system", Mode.LIGHT: "Light", Mode.DARK: "Dark"}
+MODES = {Mode.SYSTEM: _("Follow the system"), Mode.LIGHT: _("Light"), Mode.DARK: _("Dark")}
 
 
 class SettingsDialog(QDialog):
@@ -39,7 +40,7 @@ class SettingsDialog(QDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Settings")
+        self.setWindowTitle(_("Settings"))
         self.resize(600, 620)
         self._settings = Settings()
         self.fields: dict[str, QWidget] = {}
@@ -49,12 +50,12 @@ class SettingsDialog(QDialog):
         stack = QVBoxLayout(inner)
         stack.setContentsMargins(0, 0, 8, 0)
         stack.setSpacing(12)
-        stack.addWidget(card(heading("Appearance", 1.1), self._theme_box()))
+        stack.addWidget(card(heading(_("Appearance"), 1.1), self._theme_box()))
         groups: dict[str, list[Setting]] = {}
         for setting in SETTINGS:
             groups.setdefault(setting.group, []).append(setting)
         for name, settings in groups.items():
-            parts: list[QWidget] = [heading(name, 1.1)]
+            parts: list[QWidget] = [heading(_(name), 1.1)]
             parts += [self._line(setting) for setting in settings]
             stack.addWidget(card(*parts, spacing=12))
         stack.addStretch(1)
@@ -65,22 +66,27 @@ class SettingsDialog(QDialog):
         layout.addWidget(self.problem)
         layout.addLayout(
             row(
-                label(f"Stored in {self._settings.path}", "muted", wrap=True, select=True),
-                button("Close", self.close),
+                label(
+                    _("Stored in {path}").format(path=self._settings.path),
+                    "muted",
+                    wrap=True,
+                    select=True,
+                ),
+                button(_("Close"), self.close),
             )
         )
         layout.itemAt(2).layout().setStretch(0, 1)  # type: ignore[union-attr]
 
     def _theme_box(self) -> QComboBox:
-        box = choice(MODES, "Light or dark")
+        box = choice(MODES, _("Light or dark"))
         box.setCurrentIndex(box.findData(theme.mode))
         box.currentIndexChanged.connect(lambda _i: theme.choose(Mode(box.currentData())))
         return box
 
     def _line(self, setting: Setting) -> QWidget:
         field = self._field(setting)
-        field.setAccessibleName(setting.label)
-        field.setAccessibleDescription(setting.note)
+        field.setAccessibleName(_(setting.label))
+        field.setAccessibleDescription(_(setting.note))
         self.fields[setting.key] = field
         made = QWidget()
         layout = QVBoxLayout(made)
@@ -89,13 +95,15 @@ class SettingsDialog(QDialog):
         if isinstance(field, QCheckBox):
             layout.addWidget(field)
         else:
-            name = label(setting.label)
+            name = label(_(setting.label))
             name.setBuddy(field)
             layout.addLayout(row(name, None, field))
-        layout.addWidget(label(setting.note, "muted", wrap=True))
+        layout.addWidget(label(_(setting.note), "muted", wrap=True))
         if os.environ.get(setting.environment_name) is not None:
             field.setEnabled(False)
-            text = f"Set by the environment variable {setting.environment_name}."
+            text = _("Set by the environment variable {name}.").format(
+                name=setting.environment_name
+            )
             layout.addWidget(label(text, "muted", wrap=True))
         return made
 
@@ -103,16 +111,15 @@ class SettingsDialog(QDialog):
         value = self._value(setting)
         store: Callable[[Any], None] = partial(self._store, setting.key)
         if setting.type is bool:
-            tick = QCheckBox(setting.label)
+            tick = QCheckBox(_(setting.label))
             tick.setChecked(bool(value))
             tick.toggled.connect(store)
             return tick
         if setting.choices:
-            box = QComboBox()
-            box.addItems(list(setting.choices))
-            box.setCurrentText(str(value))
-            box.currentTextChanged.connect(store)
-            guard_wheel(box)
+            names = setting.names or setting.choices
+            box = choice({key: _(name) for key, name in zip(setting.choices, names, strict=True)})
+            box.setCurrentIndex(box.findData(value))
+            box.currentIndexChanged.connect(lambda _i: store(box.currentData()))
             return box
         if setting.type is str:
             text = QLineEdit(str(value))

@@ -17,13 +17,14 @@ from PySide6.QtWidgets import (
 )
 
 from app.session import Session
-from app.text import PART_NAMES, count
+from app.text import PART_NAMES, PART_TITLES
 from app.widgets.fields import whole_number
 from app.widgets.parts import button, dialog_layout, form, guard_wheel, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import Part
+from dafusion_core.language import _, count, ngettext
 
 WAIT_MS = 200
 Counts = dict[str, dict[str, int]]
@@ -40,40 +41,44 @@ class SplitDialog(QDialog):
         self._asked = 0
         self.test = self._percent(50)
         self.validation = self._percent(0)
-        self.few = QCheckBox("Only this many training images per class")
+        self.few = QCheckBox(_("Only this many training images per class"))
         self.shots = whole_number(1, 10_000, value=8)
         self.shots.setEnabled(False)
-        self.shots.setAccessibleName("Training images per class")
+        self.shots.setAccessibleName(_("Training images per class"))
         self.few.toggled.connect(self.shots.setEnabled)
         self.seed = whole_number(
-            0, 2**31 - 1, "The same seed divides the same images in the same way."
+            0, 2**31 - 1, _("The same seed divides the same images in the same way.")
         )
-        self.unsure = QCheckBox("Use images whose class is not sure")
+        self.unsure = QCheckBox(_("Use images whose class is not sure"))
         self.unsure.setChecked(True)
         fields = form(
-            ("Test images", self.test),
-            ("Validation images", self.validation),
+            (_("Test images"), self.test),
+            (_("Validation images"), self.validation),
             (self.few, self.shots),
-            ("Seed", self.seed),
+            (_("Seed"), self.seed),
         )
-        self.counts = PlainTable(["Class", *(PART_NAMES[part].capitalize() for part in Part)],
+        self.counts = PlainTable([_("Class"), *(PART_TITLES[part] for part in Part)],
                                  range(1, 5))  # fmt: skip
-        self.counts.setAccessibleName("Images per class and part, if divided so")
+        self.counts.setAccessibleName(_("Images per class and part, if divided so"))
         self.counts.setMinimumHeight(130)
         self.stale = label("", "muted", wrap=True)
         self.lock_line = label("", wrap=True)
         self.lock = button("", self._toggle_lock, "small")
         self.earlier = QComboBox()
-        self.earlier.setAccessibleName("Earlier splits")
-        self.use = button("Use", self._use, "small", "Go back to this split; undo comes back.")
+        self.earlier.setAccessibleName(_("Earlier splits"))
+        self.use = button(
+            _("Use"), self._use, "small", _("Go back to this split; undo comes back.")
+        )
         guard_wheel(self.earlier)
-        self.start = button("Divide", self._divide, "primary")
+        self.start = button(_("Divide"), self._divide, "primary")
         layout = dialog_layout(
             self,
-            "Divide images",
-            "Test images are only looked at for the verdict: nothing is learned or generated "
-            "from them. Groups stay together. What was made with an older split is kept and "
-            "marked as out of date.",
+            _("Divide images"),
+            _(
+                "Test images are only looked at for the verdict: nothing is learned or generated "
+                "from them. Groups stay together. What was made with an older split is kept and "
+                "marked as out of date."
+            ),
             spacing=12,
         )
         layout.addLayout(fields)
@@ -84,10 +89,12 @@ class SplitDialog(QDialog):
         lock_row.setStretch(0, 1)
         layout.addLayout(lock_row)
         self._earlier_row = QWidget()
-        self._earlier_row.setLayout(row(label("Earlier"), self.earlier, self.use))
+        self._earlier_row.setLayout(row(label(_("Earlier")), self.earlier, self.use))
         layout.addWidget(self._earlier_row)
-        from_list = button("From a list…", self._ask_list, "", "A CSV or TSV with paths and parts.")
-        layout.addLayout(row(from_list, None, button("Cancel", self.reject), self.start))
+        from_list = button(
+            _("From a list…"), self._ask_list, "", _("A CSV or TSV with paths and parts.")
+        )
+        layout.addLayout(row(from_list, None, button(_("Cancel"), self.reject), self.start))
         self.resize(500, self.sizeHint().height())
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -147,12 +154,20 @@ class SplitDialog(QDialog):
         rows = [[name, *(f"{found.get(part, 0):,}" for part in parts)] for name, found in
                 counts.items()]  # fmt: skip
         totals = [sum(found.get(part, 0) for found in counts.values()) for part in parts]
-        self.counts.fill([*rows, ["All", *(f"{total:,}" for total in totals)]])
-        words = "No result would be out of date."
+        self.counts.fill([*rows, [_("All"), *(f"{total:,}" for total in totals)]])
+        words = _("No result would be out of date.")
         if stale:
-            verb = "would be out of date"
-            words = f"{count(stale, 'result')} {verb}"
-            words += f", {leaks:,} of them learned from what would be tested." if leaks else "."
+            words = count(
+                stale, "{n:,} result would be out of date.", "{n:,} results would be out of date."
+            )
+        if leaks:
+            words = ngettext(
+                "{n:,} result would be out of date, {leaks:,} of them learned from what would be "
+                "tested.",
+                "{n:,} results would be out of date, {leaks:,} of them learned from what would be "
+                "tested.",
+                stale,
+            ).format(n=stale, leaks=leaks)
         self.stale.setText(words)
         self.start.setEnabled(not self._session.is_read_only)
 
@@ -173,13 +188,19 @@ class SplitDialog(QDialog):
         current = self._project.current_split()
         is_writable = not self._session.is_read_only
         if locked:
-            self.lock_line.setText(f"The test part is locked: {count(locked, 'image')}, always.")
-            self.lock.setText("Unlock")
-            self.lock.setToolTip("A new split may then test on other images.")
+            self.lock_line.setText(
+                count(
+                    locked,
+                    "The test part is locked: {n:,} image, always.",
+                    "The test part is locked: {n:,} images, always.",
+                )
+            )
+            self.lock.setText(_("Unlock"))
+            self.lock.setToolTip(_("A new split may then test on other images."))
         else:
-            self.lock_line.setText("A locked test part stays the same in every later split.")
-            self.lock.setText("Lock the test part")
-            self.lock.setToolTip("Results stay comparable, whatever is divided anew.")
+            self.lock_line.setText(_("A locked test part stays the same in every later split."))
+            self.lock.setText(_("Lock the test part"))
+            self.lock.setToolTip(_("Results stay comparable, whatever is divided anew."))
         has_test = current is not None and bool(current.counts.get(Part.TEST.value))
         self.lock.setEnabled(is_writable and (bool(locked) or has_test))
         self.test.setEnabled(not locked)
@@ -213,8 +234,8 @@ class SplitDialog(QDialog):
             self.accept()
 
     def _ask_list(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, "A list of paths and parts", "", "Lists (*.csv *.tsv *.txt)"
+        name, _rest = QFileDialog.getOpenFileName(
+            self, _("A list of paths and parts"), "", _("Lists (*.csv *.tsv *.txt)")
         )
         if name:
             self.divide_by_list(Path(name))
@@ -224,7 +245,7 @@ class SplitDialog(QDialog):
 
         def command() -> ProjectChanges:
             split = self._project.split_by_list(path)
-            return ProjectChanges(splits=True, text=f"{split.name} made")
+            return ProjectChanges(splits=True, text=_("{name} made").format(name=split.name))
 
         self._do(command)
         self.accept()
@@ -234,7 +255,7 @@ class SplitDialog(QDialog):
 
         def command() -> ProjectChanges:
             split = self._project.make_split(**choices)
-            return ProjectChanges(splits=True, text=f"{split.name} made")
+            return ProjectChanges(splits=True, text=_("{name} made").format(name=split.name))
 
         self._do(command)
         self.accept()

@@ -14,9 +14,10 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import JobState
 from dafusion_core.jobs.events import JobProgress, JobStarted
 from dafusion_core.jobs.queue import has_work
+from dafusion_core.language import _
 
 SHOWN = 30
-WISHED = {"save": "saving at the next step", "sample": "a sample comes after the next step"}
+WISHED = {"save": _("saving at the next step"), "sample": _("a sample comes after the next step")}
 
 
 class JobsPanel(QFrame):
@@ -31,13 +32,15 @@ class JobsPanel(QFrame):
         self.cards: dict[int, JobCard] = {}
         self.device = label("", "muted")
         self.empty = label(
-            "Nothing is queued. Work you start appears here, and goes on while you do other "
-            "things.",
+            _(
+                "Nothing is queued. Work you start appears here, and goes on while you do other "
+                "things."
+            ),
             "muted",
             wrap=True,
         )
         self.start_button = button(
-            "Start the queue", session.start_queue, "small", "Work on what is waiting."
+            _("Start the queue"), session.start_queue, "small", _("Work on what is waiting.")
         )
         self.start_button.hide()
         self.usage = UsageBars(session)
@@ -54,7 +57,7 @@ class JobsPanel(QFrame):
         self._scroll = scroll
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 14, 12, 10)
-        layout.addLayout(row(heading("Jobs", 1.2), None, self.device))
+        layout.addLayout(row(heading(_("Jobs"), 1.2), None, self.device))
         layout.addWidget(self.usage)
         layout.addWidget(self.start_button)
         layout.addWidget(scroll, 1)
@@ -69,7 +72,11 @@ class JobsPanel(QFrame):
         """Read the rows again."""
         self.model.refresh()
         self.empty.setVisible(self.model.rowCount() == 0)
-        self.device.setText(f"On {self.session.device_name}" if self.session.device_name else "")
+        self.device.setText(
+            _("On {device}").format(device=self.session.device_name)
+            if self.session.device_name
+            else ""
+        )
         self.device.setVisible(bool(self.session.device_name))
         self.usage.setVisible(self.model.is_running)
         is_resting = not self.session.jobs.is_running and not self.session.is_read_only

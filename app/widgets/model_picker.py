@@ -15,19 +15,22 @@ from app.widgets.hub_download import HubDownload
 from app.widgets.parts import button, label, row
 from dafusion_core.api.base_models import describe_model
 from dafusion_core.domain.specs import ModelSource
+from dafusion_core.language import _
 
 KINDS = {
-    "bundled": "Bundled model",
-    "folder": "A diffusers folder…",
-    "file": "One .safetensors file…",
-    "hub": "A model of huggingface.co…",
+    "bundled": _("Bundled model"),
+    "folder": _("A diffusers folder…"),
+    "file": _("One .safetensors file…"),
+    "hub": _("A model of huggingface.co…"),
 }
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NOTES = {
-    "bundled": "Comes with the program, for trying everything in minutes. Its pictures are small.",
-    "folder": "The folder that has model_index.json, of Stable Diffusion 1.x or 2.x.",
-    "file": "A checkpoint of Stable Diffusion 1.x or 2.x.",
-    "hub": "For example stable-diffusion-v1-5/stable-diffusion-v1-5.",
+    "bundled": _(
+        "Comes with the program, for trying everything in minutes. Its pictures are small."
+    ),
+    "folder": _("The folder that has model_index.json, of Stable Diffusion 1.x or 2.x."),
+    "file": _("A checkpoint of Stable Diffusion 1.x or 2.x."),
+    "hub": _("For example stable-diffusion-v1-5/stable-diffusion-v1-5."),
 }
 
 
@@ -40,10 +43,12 @@ class ModelPicker(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = choice(KINDS, "Base model")
+        self.kind = choice(KINDS, _("Base model"))
         self.place = QLineEdit()
-        self.place.setAccessibleName("Where the base model is")
-        self.browse = button("Choose…", self._browse, "small", "Choose the folder or the file.")
+        self.place.setAccessibleName(_("Where the base model is"))
+        self.browse = button(
+            _("Choose…"), self._browse, "small", _("Choose the folder or the file.")
+        )
         self.note = label("", "muted", wrap=True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -73,16 +78,16 @@ class ModelPicker(QWidget):
         if source.kind == "bundled":
             return ""
         if not source.location:
-            return "Say where the base model is."
+            return _("Say where the base model is.")
         path = Path(source.location).expanduser()
         if source.kind == "folder" and not (path / "model_index.json").is_file():
-            return "That folder has no model_index.json, so it is not a diffusers model."
+            return _("That folder has no model_index.json, so it is not a diffusers model.")
         if source.kind == "file" and not path.is_file():
-            return "There is no such file."
+            return _("There is no such file.")
         if source.kind == "hub" and not HUB_ID.fullmatch(source.location):
-            return "Ids look like owner/name."
+            return _("Ids look like owner/name.")
         if source.kind == "hub" and describe_model(source) is None:
-            return "This model is not on this computer yet: look it up and download it first."
+            return _("This model is not on this computer yet: look it up and download it first.")
         return ""
 
     @property
@@ -92,8 +97,10 @@ class ModelPicker(QWidget):
         if found is None:
             return ""
         size = f"{found.resolution} px, " if found.resolution else ""
-        licence = found.licence or "not stated; ask whoever made it"
-        return f"{size}{size_words(found.bytes)}, licence: {licence}."
+        licence = found.licence or _("not stated; ask whoever made it")
+        return size + _("{size}, licence: {licence}.").format(
+            size=size_words(found.bytes), licence=licence
+        )
 
     def _show(self) -> None:
         kind = self.kind.currentData()
@@ -110,10 +117,10 @@ class ModelPicker(QWidget):
 
     def _browse(self) -> None:
         if self.kind.currentData() == "folder":
-            name = QFileDialog.getExistingDirectory(self, "Folder of a diffusers model")
+            name = QFileDialog.getExistingDirectory(self, _("Folder of a diffusers model"))
         else:
-            name, _ = QFileDialog.getOpenFileName(
-                self, "Checkpoint", "", "Checkpoints (*.safetensors)"
+            name, _rest = QFileDialog.getOpenFileName(
+                self, _("Checkpoint"), "", _("Checkpoints (*.safetensors)")
             )
         if name:
             self.place.setText(name)

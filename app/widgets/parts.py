@@ -25,7 +25,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.text import plain
 from app.theme import scaled_font
+from dafusion_core.language import _
 
 
 def label(text: str = "", role: str = "", *, wrap: bool = False, select: bool = False) -> QLabel:
@@ -63,13 +65,13 @@ def button(text: str, on_click: Callable[[], Any], role: str = "", tip: str = ""
 
 def action_button(action: QAction, role: str = "", text: str = "") -> QPushButton:
     """A button that does, names and enables what an action does; its tip has the shortcut."""
-    made = button(text or action.text().replace("&", ""), action.trigger, role)
+    made = button(text or plain(action.text()), action.trigger, role)
 
     def follow() -> None:
         made.setEnabled(action.isEnabled())
         made.setToolTip(action.toolTip())
         if not text:
-            made.setText(action.text().replace("&", ""))
+            made.setText(plain(action.text()))
 
     follow()
     action.changed.connect(follow)
@@ -234,13 +236,13 @@ def dialog_layout(dialog: QDialog, title: str, words: str = "", spacing: int = 1
 
 def folder_row(field: QLineEdit, question: str) -> QHBoxLayout:
     """A field for a folder, typed, or chosen with the button beside it."""
-    field.setAccessibleName("Folder")
+    field.setAccessibleName(_("Folder"))
 
     def choose() -> None:
         chosen = QFileDialog.getExistingDirectory(field, question)
         if chosen:
             field.setText(chosen)
 
-    made = row(field, button("Choose…", choose))
+    made = row(field, button(_("Choose…"), choose))
     made.setStretch(0, 1)
     return made

@@ -7,6 +7,7 @@ from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QVBoxLayout, QWidget
 
 from app.actions import ACTIONS, GROUP_NAMES, MENUS, MORE_SHORTCUTS
+from app.text import plain
 from app.widgets.parts import button, heading, label, row
 from dafusion_core.language import _
 
@@ -36,7 +37,7 @@ class ShortcutsDialog(QDialog):
                     QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText)
                     for k in spec.shortcuts
                 ]
-                text = spec.text.replace("&", "").rstrip("…")
+                text = plain(spec.text).rstrip("…")
                 groups[spec.menu].append((_(" or ").join(dict.fromkeys(keys)), text))
         for name, keys_text, text in MORE_SHORTCUTS:
             groups.setdefault(name, []).append((keys_text, text))
@@ -45,7 +46,7 @@ class ShortcutsDialog(QDialog):
         places = [0, 0]
         for name, lines in filled.items():
             place, side = places[sides[name]], 3 * sides[name]
-            title = heading(GROUP_NAMES[name].replace("&", ""), 1.0)
+            title = heading(plain(GROUP_NAMES[name]), 1.0)
             grid.addWidget(title, place, side, 1, 2)
             place += 1
             for keys_text, text in lines:

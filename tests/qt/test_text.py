@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.text import count, duration, job_state_words, t0_words
+from app.text import duration, job_state_words, t0_words
 from dafusion_core.domain.records import JobState
+from dafusion_core.language import count
 from tests.qt.test_steps import job
 
 
@@ -27,7 +28,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_counts() -> None:
-    assert [count(n, "class", "classes") for n in (0, 1, 1204)] == [
+    assert [count(n, "{n:,} class", "{n:,} classes") for n in (0, 1, 1204)] == [
         "0 classes",
         "1 class",
         "1,204 classes",

@@ -14,18 +14,21 @@ from PySide6.QtWidgets import (
 )
 
 from app.plans import PAPER_CONCEPTS, ConceptChoices
-from app.text import count
 from app.widgets.fields import choice, number, whole_number
 from app.widgets.fold import Fold
 from app.widgets.model_picker import ModelPicker
 from app.widgets.parts import button, card, form, label, row
+from dafusion_core.language import _, count
 
 RECIPES = {
-    "laptop": ("Laptop, minutes", ConceptChoices()),
-    "thorough": ("Thorough, ten times as long", ConceptChoices(steps=1000)),
-    "paper": ("As in the paper, for a graphics card", PAPER_CONCEPTS),
+    "laptop": (_("Laptop, minutes"), ConceptChoices()),
+    "thorough": (_("Thorough, ten times as long"), ConceptChoices(steps=1000)),
+    "paper": (_("As in the paper, for a graphics card"), PAPER_CONCEPTS),
 }
-METHODS = {"uce": "UCE: in closed form, seconds", "esd": "ESD: gradient steps, as in the paper"}
+METHODS = {
+    "uce": _("UCE: in closed form, seconds"),
+    "esd": _("ESD: gradient steps, as in the paper"),
+}
 
 
 class ConceptsForm(QWidget):
@@ -39,66 +42,73 @@ class ConceptsForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recipe = choice({key: text for key, (text, _) in RECIPES.items()}, "Recipe")
+        self.recipe = choice({key: text for key, (text, _) in RECIPES.items()}, _("Recipe"))
         self.recipe.setMinimumWidth(110)  # in a narrow window it gives way
-        self.erase = QCheckBox("Erase the class names first")
-        self.erase.setToolTip("Without this, the model may already know the class by name.")
+        self.erase = QCheckBox(_("Erase the class names first"))
+        self.erase.setToolTip(_("Without this, the model may already know the class by name."))
         self.model = ModelPicker()
         self.method = choice(METHODS)
         self.neighbours = QLineEdit()
         self.neighbours.setPlaceholderText("daisy, ivy, plant")
         self.neighbours.setToolTip(
-            "Words the model shall go on knowing, with commas between. UCE holds them fixed, and "
-            "the check shows them before and after, beside what was erased."
+            _(
+                "Words the model shall go on knowing, with commas "
+                "between. UCE holds them fixed, and "
+                "the check shows them before and after, beside what was erased."
+            )
         )
-        self.eta = number(0.1, 10.0, "How strongly ESD pushes away from the concept (η).", step=0.1)
+        self.eta = number(
+            0.1, 10.0, _("How strongly ESD pushes away from the concept (η)."), step=0.1
+        )
         self.iterations = whole_number(1, 100_000)
-        self.steps = whole_number(1, 100_000, "Steps of learning per class.")
+        self.steps = whole_number(1, 100_000, _("Steps of learning per class."))
         self.vectors = whole_number(
-            1, 8, "Vectors per token: more can hold more, and need more pictures."
+            1, 8, _("Vectors per token: more can hold more, and need more pictures.")
         )
         self.previews = whole_number(
             0,
             100_000,
-            "How often pictures are made with what was learned so far. Each look takes seconds.",
-            lowest="about four in all",
-            suffix=" steps",
+            _("How often pictures are made with what was learned so far. Each look takes seconds."),
+            lowest=_("about four in all"),
+            suffix=_(" steps"),
         )
-        self.per_concept = QCheckBox("One model per class, each without that class only")
+        self.per_concept = QCheckBox(_("One model per class, each without that class only"))
         self.per_concept.setToolTip(
-            "As in the paper's runs: what the model knows of the other classes stays. Takes as "
-            "many erasures, and as much disk, as there are classes."
+            _(
+                "As in the paper's runs: what the model knows of the other classes stays. Takes as "
+                "many erasures, and as much disk, as there are classes."
+            )
         )
         self.imported: dict[str, Path] = {}
         self.embeddings = button(
-            "Import embeddings…",
+            _("Import embeddings…"),
             self.embeddings_wanted.emit,
             "small",
-            "Textual inversion files of diffusers or AUTOMATIC1111 instead of learning here.",
+            _("Textual inversion files of diffusers or AUTOMATIC1111 instead of learning here."),
         )
         self.rate = number(0.00001, 1.0, decimals=5, step=0.0005)
         self.cost = label("", "muted", wrap=True)
         fields = QWidget()
         fields.setLayout(
             form(
-                ("Base model", self.model),
-                ("Erasure", self.method),
-                ("Stays as it is", self.neighbours),
+                (_("Base model"), self.model),
+                (_("Erasure"), self.method),
+                (_("Stays as it is"), self.neighbours),
                 ("η (ESD)", self.eta),
-                ("Iterations (ESD)", self.iterations),
-                ("Steps of learning", self.steps),
-                ("Vectors per token", self.vectors),
-                ("Learning rate", self.rate),
-                ("A preview every", self.previews),
+                (_("Iterations (ESD)"), self.iterations),
+                (_("Steps of learning"), self.steps),
+                (_("Vectors per token"), self.vectors),
+                (_("Learning rate"), self.rate),
+                (_("A preview every"), self.previews),
                 ("", self.per_concept),
-                ("Learned elsewhere", self.embeddings),
+                (_("Learned elsewhere"), self.embeddings),
             )
         )
-        self.fold = Fold("Advanced", fields, "Base model, erasure, steps")
+        self.fold = Fold(_("Advanced"), fields, _("Base model, erasure, steps"))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(
-            card(row(label("Recipe"), self.recipe, 12, self.erase, None), self.cost, self.fold)
+            card(row(label(_("Recipe")), self.recipe, 12, self.erase, None), self.cost, self.fold)
         )
         self.set_choices(ConceptChoices())
         self.recipe.currentIndexChanged.connect(
@@ -150,7 +160,9 @@ class ConceptsForm(QWidget):
         self.imported = dict(files)
         number = len(files)
         self.embeddings.setText(
-            f"Import embeddings… ({count(number, 'file')})" if number else "Import embeddings…"
+            count(number, "Import embeddings… ({n:,} file)", "Import embeddings… ({n:,} files)")
+            if number
+            else _("Import embeddings…")
         )
         self._on_change()
 

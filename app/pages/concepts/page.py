@@ -17,7 +17,6 @@ from app.pages.concepts.looks import LooksView, read_looks, stored_looks
 from app.plans import queue_concepts
 from app.session import Session
 from app.steps import newest
-from app.text import count
 from app.widgets.curve_panel import CurvePanel
 from app.widgets.page import Page
 from app.widgets.parts import EmptyState, action_button, button, card, label, row, scrolled
@@ -35,16 +34,19 @@ from dafusion_core.domain.records import (
     UnitState,
 )
 from dafusion_core.jobs.events import PreviewReady
+from dafusion_core.language import _, count
 from dafusion_core.storage.concepts import sheet_paths
 
-LOSS_TIP = (
+LOSS_TIP = _(
     "How far off the model's predictions are for this class, before → after learning: the same "
     "pictures, timesteps and noise both times. Smaller is better."
 )
-ERASED_TIP = "Whether the model that the class is learned on has forgotten its name."
+ERASED_TIP = _("Whether the model that the class is learned on has forgotten its name.")
 LIVE_MS = 1500
-LOSS_NAMES = {"loss": "Loss while learning", "held-out": "Loss on fixed noise and timesteps"}
-MOVED_TIP = "How far the token's vectors moved from where they started; 0 means: nothing learned."
+LOSS_NAMES = {"loss": _("Loss while learning"), "held-out": _("Loss on fixed noise and timesteps")}
+MOVED_TIP = _(
+    "How far the token's vectors moved from where they started; 0 means: nothing learned."
+)
 
 
 class ConceptsPage(Page):
@@ -55,22 +57,38 @@ class ConceptsPage(Page):
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__(
             session,
-            "Concepts",
-            "Each class gets a token of its own, learned from its training images only. Erasing "
-            "its name from the model first makes sure that nothing was known in advance.",
+            _("Concepts"),
+            _(
+                "Each class gets a token of its own, learned from "
+                "its training images only. Erasing "
+                "its name from the model first makes sure that nothing was known in advance."
+            ),
         )
         self.buttons.addWidget(action_button(actions["concepts"], "primary"))
         self.form = ConceptsForm()
         self.form.changed.connect(self._say_cost)
         self.table = PlainTable(
-            ["Class", "Token", "Training images", "Name erased", "Learned", "Loss", "Moved"],
+            [
+                _("Class"),
+                _("Token"),
+                _("Training images"),
+                _("Name erased"),
+                _("Learned"),
+                _("Loss"),
+                _("Moved"),
+            ],
             (2, 5, 6),
         )
         self.table.horizontalHeader().setMinimumSectionSize(64)
-        self.curves = CurvePanel("Loss while learning", "The loss of each class appears here.")
+        self.curves = CurvePanel(
+            _("Loss while learning"), _("The loss of each class appears here.")
+        )
         self.curves.setMinimumHeight(170)
         self.retry = button(
-            "Retry what failed", self._retry, "small", "Only those classes; the others are kept."
+            _("Retry what failed"),
+            self._retry,
+            "small",
+            _("Only those classes; the others are kept."),
         )
         self.retry.hide()
         self._live = QTimer(self)
@@ -81,7 +99,7 @@ class ConceptsPage(Page):
             if item is not None:
                 item.setToolTip(tip)
         self.note = label("", "muted")
-        self.compare = button("Show before and after", self._show_sheet, "link")
+        self.compare = button(_("Show before and after"), self._show_sheet, "link")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -98,8 +116,8 @@ class ConceptsPage(Page):
         self.set_pages(
             scrolled(content),
             EmptyState(
-                "No classes yet",
-                "Classes come from the folders of your pictures.",
+                _("No classes yet"),
+                _("Classes come from the folders of your pictures."),
                 action_button(actions["import"], "primary"),
             ),
         )
@@ -167,7 +185,9 @@ class ConceptsPage(Page):
             erasures,
         )
         if choices.erase and choices.method == "esd":
-            self.form.cost.setText(f"{cost.sentence} ESD takes as long again, or longer.")
+            self.form.cost.setText(
+                _("{cost} ESD takes as long again, or longer.").format(cost=cost.sentence)
+            )
         else:
             self.form.cost.setText(cost.sentence)
 
@@ -209,7 +229,9 @@ class ConceptsPage(Page):
         failed = sum(unit.state is UnitState.FAILED for unit in units)
         can_retry = job is not None and job.state.is_terminal
         self.retry.setVisible(bool(failed) and can_retry and not self.session.is_read_only)
-        self.retry.setText(f"Retry {count(failed, 'class', 'classes')} that failed")
+        self.retry.setText(
+            count(failed, "Retry {n:,} class that failed", "Retry {n:,} classes that failed")
+        )
         self.curves.show_series(_loss_lines(metrics))
         if job is not None and job.state is JobState.RUNNING and self.isVisible():
             self._live.start()
@@ -237,16 +259,16 @@ class ConceptsPage(Page):
 
 def _learned(found: TokenEmbedding | None) -> list[str]:
     if found is None:
-        return ["not yet", "–", "–"]
+        return [_("not yet"), "–", "–"]
     record = found.record
     if record.get("imported"):
-        return [f"from {record['imported']}", "–", "–"]
+        return [_("from {name}").format(name=record["imported"]), "–", "–"]
     before, after = record.get("held_out_before"), record.get("held_out_after")
     loss = f"{before:.4f} → {after:.4f}" if before is not None and after is not None else "–"
     moved = record.get("moved")
     steps = record.get("steps")
     return [
-        f"{steps:,} steps" if steps else "yes",
+        _("{steps:,} steps").format(steps=steps) if steps else _("yes"),
         loss,
         f"{moved:.3f}" if isinstance(moved, (int, float)) else "–",
     ]
@@ -255,12 +277,12 @@ def _learned(found: TokenEmbedding | None) -> list[str]:
 def _unit_words(job: Job, unit: JobUnit, step: int | None) -> str:
     """Where a class is, while its job is not finished."""
     if unit.state is UnitState.DONE:
-        return "learned"
+        return _("learned")
     if unit.state is UnitState.FAILED:
-        return f"failed: {unit.error_text or 'no reason was given'}"
+        return _("failed: {reason}").format(reason=unit.error_text or _("no reason was given"))
     if job.state is JobState.RUNNING and step is not None:
-        return f"step {step:,} of {job.spec.get('steps', 0):,}"
-    return "waiting" if job.state in (JobState.QUEUED, JobState.RUNNING) else "not finished"
+        return _("step {step:,} of {steps:,}").format(step=step, steps=job.spec.get("steps", 0))
+    return _("waiting") if job.state in (JobState.QUEUED, JobState.RUNNING) else _("not finished")
 
 
 def _loss_lines(metrics: Sequence[Metric]) -> dict[str, list[Line]]:
@@ -282,20 +304,22 @@ def _loss_lines(metrics: Sequence[Metric]) -> dict[str, list[Line]]:
 
 def _erasure_note(erased: Sequence[ErasedModel]) -> str:
     if not erased:
-        return "Nothing has been erased from the model."
+        return _("Nothing has been erased from the model.")
     names = ", ".join(name for model in erased for name in model.concepts)
-    each = ", a model each" if len(erased) > 1 else ""
-    return f"Erased from the model ({erased[0].method.upper()}{each}): {names}."
+    each = _(", a model each") if len(erased) > 1 else ""
+    return _("Erased from the model ({upper}{each}): {names}.").format(
+        upper=erased[0].method.upper(), each=each, names=names
+    )
 
 
 def _erasure_words(name: str, erased: Sequence[ErasedModel], job: Job | None) -> str:
     """Where a class is with its erasure."""
     if job is not None and name in job.spec["concepts"] and job.state is not JobState.SUCCEEDED:
         if any(model.job_id == job.id and name in model.concepts for model in erased):
-            return "yes"
+            return _("yes")
         return {
-            JobState.RUNNING: "at work",
-            JobState.QUEUED: "waiting",
-            JobState.FAILED: "failed",
-        }.get(job.state, "not finished")
-    return "yes" if any(name in model.concepts for model in erased) else "no"
+            JobState.RUNNING: _("at work"),
+            JobState.QUEUED: _("waiting"),
+            JobState.FAILED: _("failed"),
+        }.get(job.state, _("not finished"))
+    return _("yes") if any(name in model.concepts for model in erased) else _("no")

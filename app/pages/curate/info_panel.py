@@ -8,11 +8,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QGridLayout, QVBoxLayout, QWidget
 
-from app.text import CURATION_NAMES, count, t0_words
+from app.text import CURATION_NAMES, t0_words
 from app.widgets.parts import button, heading, label, row, scrolled
 from dafusion_core.api.project import Project
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import Lineage
+from dafusion_core.language import _, count
 from dafusion_core.storage.checks import SyntheticCheck
 
 WIDTH = 250
@@ -38,10 +39,10 @@ class InfoPanel(QFrame):
         stack.addStretch(1)
         scroll = scrolled(inner)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.copy_button = button("Copy", self._copy, "small", "Copy all lines as text.")
+        self.copy_button = button(_("Copy"), self._copy, "small", _("Copy all lines as text."))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(14, 12, 8, 10)
-        layout.addLayout(row(heading("About this picture", 1.05), None, self.copy_button))
+        layout.addLayout(row(heading(_("About this picture"), 1.05), None, self.copy_button))
         layout.addWidget(scroll, 1)
         self.setFixedWidth(WIDTH)
         self.show_picture(None)
@@ -61,7 +62,7 @@ class InfoPanel(QFrame):
                 lines = [("", error.text)]
         self.lines = lines
         self.copy_button.setEnabled(bool(lines))
-        self._fill(lines or [("", "Choose a synthetic image to see what it was made from.")])
+        self._fill(lines or [("", _("Choose a synthetic image to see what it was made from."))])
 
     def _fill(self, lines: list[tuple[str, str]]) -> None:
         while (item := self.grid.takeAt(0)) is not None:
@@ -92,32 +93,32 @@ def lineage_lines(found: Lineage) -> list[tuple[str, str]]:
     model = plan.get("model") or {}
     learned, erased = found.embedding, found.erased
     lines = [
-        ("Class", found.concept.name),
+        (_("Class"), found.concept.name),
         ("t0", f"{image.t0:g}, {t0_words(image.t0)}"),
-        ("Decision", CURATION_NAMES[image.curation]),
-        ("Stars", str(image.rating) if image.rating else "none"),
-        ("Photo", Path(found.source.original_path).name),
-        ("Prompt", found.prompt),
-        ("Guidance", f"{plan.get('guidance', 0):g}"),
-        ("Steps", f"{plan.get('steps', 0):,}, {plan.get('scheduler', '')}"),
-        ("Seed", str(image.seed)),
-        ("Variant", str(image.variant + 1)),
-        ("Size", f"{image.width} × {image.height}"),
-        ("Base model", str(model.get("location") or "bundled model")),
+        (_("Decision"), CURATION_NAMES[image.curation]),
+        (_("Stars"), str(image.rating) if image.rating else _("none")),
+        (_("Photo"), Path(found.source.original_path).name),
+        (_("Prompt"), found.prompt),
+        (_("Guidance"), f"{plan.get('guidance', 0):g}"),
+        (_("Steps"), f"{plan.get('steps', 0):,}, {plan.get('scheduler', '')}"),
+        (_("Seed"), str(image.seed)),
+        (_("Variant"), str(image.variant + 1)),
+        (_("Size"), f"{image.width} × {image.height}"),
+        (_("Base model"), str(model.get("location") or _("bundled model"))),
     ]
     if erased is not None:
-        names = count(len(erased.concepts), "concept")
-        lines.append(("Erased", f"{names}, {erased.method.upper()}, {erased.sha256[:12]}"))
+        names = count(len(erased.concepts), "{n:,} concept", "{n:,} concepts")
+        lines.append((_("Erased"), f"{names}, {erased.method.upper()}, {erased.sha256[:12]}"))
     else:
-        lines.append(("Erased", "nothing"))
+        lines.append((_("Erased"), _("nothing")))
     if learned is not None:
-        lines.append(("Token", f"{learned.placeholder}, {learned.sha256[:12]}"))
+        lines.append((_("Token"), f"{learned.placeholder}, {learned.sha256[:12]}"))
     else:
-        lines.append(("Token", "none: the class by its name"))
+        lines.append((_("Token"), _("none: the class by its name")))
     lines += [
-        ("Made by", f"job {image.job_id}"),
-        ("Made at", image.created_at[:16].replace("T", " ") + " UTC"),
-        ("File", image.path),
+        (_("Made by"), _("job {id}").format(id=image.job_id)),
+        (_("Made at"), image.created_at[:16].replace("T", " ") + " UTC"),
+        (_("File"), image.path),
         ("SHA-256", image.sha256[:16]),
     ]
     return lines
@@ -127,13 +128,20 @@ def check_lines(check: SyntheticCheck) -> list[tuple[str, str]]:
     """What was measured, in words."""
     lines = []
     if check.source_distance is not None:
-        lines.append(("From its photo", f"{check.source_distance:.3f}"))
+        lines.append((_("From its photo"), f"{check.source_distance:.3f}"))
     if check.train_distance is not None:
         lines.append(
-            ("Nearest photo", f"{check.train_distance:.3f} (image {check.train_image_id})")
+            (
+                _("Nearest photo"),
+                _("{distance:.3f} (image {id})").format(
+                    distance=check.train_distance, id=check.train_image_id
+                ),
+            )
         )
     if check.agreement is not None:
-        said = f", says {check.predicted}" if check.predicted else ""
-        lines.append(("Classifier", f"{check.agreement:.0%}{said}".replace("%", " %")))
-    lines.append(("Sharpness", f"{check.sharpness:.0f}" + (", blank" if check.is_blank else "")))
+        said = _(", says {name}").format(name=check.predicted) if check.predicted else ""
+        lines.append((_("Classifier"), f"{check.agreement:.0%}{said}".replace("%", " %")))
+    lines.append(
+        (_("Sharpness"), f"{check.sharpness:.0f}" + (_(", blank") if check.is_blank else ""))
+    )
     return lines

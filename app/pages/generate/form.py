@@ -16,28 +16,29 @@ from app.widgets.fields import choice, number, whole_number
 from app.widgets.parts import form, guard_wheel, label, row
 from dafusion_core.domain.presets import PRESETS
 from dafusion_core.domain.specs import Aspect, Masking, Memory, Scheduler
+from dafusion_core.language import _
 
 SCHEDULERS = {
-    "pndm": "PNDM, as in the paper",
+    "pndm": _("PNDM, as in the paper"),
     "ddim": "DDIM",
-    "dpmsolver++": "DPM-Solver++, good with few steps",
+    "dpmsolver++": _("DPM-Solver++, good with few steps"),
     "euler": "Euler",
-    "unipc": "UniPC, good with few steps",
+    "unipc": _("UniPC, good with few steps"),
 }
 ASPECTS = {
-    "stretch": "stretched, as in the paper",
-    "pad": "padded with mirrored edges",
-    "crop": "cut to the square in the middle",
+    "stretch": _("stretched, as in the paper"),
+    "pad": _("padded with mirrored edges"),
+    "crop": _("cut to the square in the middle"),
 }
 MASKS = {
-    "none": "the whole picture",
-    "object": "only the marked object",
-    "background": "only what is around it",
+    "none": _("the whole picture"),
+    "object": _("only the marked object"),
+    "background": _("only what is around it"),
 }
 MEMORIES = {
-    "normal": "fast",
-    "saving": "less memory, slower",
-    "offload": "least memory, for small graphics cards",
+    "normal": _("fast"),
+    "saving": _("less memory, slower"),
+    "offload": _("least memory, for small graphics cards"),
 }
 LAPTOP = "laptop"
 
@@ -59,50 +60,64 @@ class GenerateForm(QWidget):
         self._is_named = False
         presets = {preset.name: preset.title for preset in PRESETS if preset.kind == "generate"}
         self.recipe = choice(
-            {LAPTOP: "Laptop, minutes"} | presets,
-            "Recipe",
-            "Fills in the fields; where each value comes from is in the guide.",
+            {LAPTOP: _("Laptop, minutes")} | presets,
+            _("Recipe"),
+            _("Fills in the fields; where each value comes from is in the guide."),
         )
         self.may_change = choice(
             MASKS,
-            "What may change",
-            "Regions drawn on the Images page say where the object is. What may not change keeps "
-            "the photo's own pixels.",
+            _("What may change"),
+            _(
+                "Regions drawn on the Images page say where the "
+                "object is. What may not change keeps "
+                "the photo's own pixels."
+            ),
         )
         self.dilation = whole_number(
-            0, 256, "Widens the object, so that its edge is painted anew too.", suffix=" px"
+            0, 256, _("Widens the object, so that its edge is painted anew too."), suffix=" px"
         )
         self.mask_note = label("", "muted", wrap=True)
         self.prompt = QLineEdit()
-        self.prompt.setToolTip("{concept} becomes the token that was learned for the class.")
+        self.prompt.setToolTip(_("{concept} becomes the token that was learned for the class."))
         self.negative = QLineEdit()
-        self.negative.setPlaceholderText("nothing")
-        self.negative.setToolTip("What should not be in the pictures; mostly left empty.")
+        self.negative.setPlaceholderText(_("nothing"))
+        self.negative.setToolTip(_("What should not be in the pictures; mostly left empty."))
         self.guidance = number(
             1.0,
             30.0,
-            "How strictly the prompt is followed: too low and classes blur, too high and colours "
-            "burn.",
+            _(
+                "How strictly the prompt is followed: too low and "
+                "classes blur, too high and colours "
+                "burn."
+            ),
             step=0.5,
         )
-        self.steps = whole_number(2, 1000, "More steps take longer and rarely look better than 50.")
-        self.scheduler = choice(SCHEDULERS, "Sampler", "How noise is taken away step by step.")
+        self.steps = whole_number(
+            2, 1000, _("More steps take longer and rarely look better than 50.")
+        )
+        self.scheduler = choice(
+            SCHEDULERS, _("Sampler"), _("How noise is taken away step by step.")
+        )
         self.resolution = QComboBox()
-        self.resolution.setAccessibleName("Size of the pictures")
+        self.resolution.setAccessibleName(_("Size of the pictures"))
         self.resolution.setEditable(True)
-        self.resolution.addItem("the model's own")
+        self.resolution.addItem(_("the model's own"))
         for side in (64, 128, 256, 384, 512, 768):
             self.resolution.addItem(f"{side} px")
         self.resolution.setToolTip(
-            "Side of the square that is painted. Models are best at their own size; a multiple "
-            "of 64 is safe."
+            _(
+                "Side of the square that is painted. Models are best at their own size; a multiple "
+                "of 64 is safe."
+            )
         )
         self.aspect = choice(
-            ASPECTS, "Photos that are not square", "The result gets the photo's shape back."
+            ASPECTS, _("Photos that are not square"), _("The result gets the photo's shape back.")
         )
-        self.memory = choice(MEMORIES, "Memory", "The pictures stay the same but for rounding.")
+        self.memory = choice(
+            MEMORIES, _("Memory"), _("The pictures stay the same but for rounding.")
+        )
         self.seed = whole_number(
-            0, 2**31 - 1, "The same seed makes the same pictures; another one makes others."
+            0, 2**31 - 1, _("The same seed makes the same pictures; another one makes others.")
         )
         self.recipe.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -111,22 +126,22 @@ class GenerateForm(QWidget):
         guard_wheel(self.resolution)
         self.setLayout(
             form(
-                ("Prompt", self.prompt),
-                ("Not in the picture", self.negative),
-                ("Guidance", self.guidance),
-                ("Denoising steps", self.steps),
-                ("Sampler", self.scheduler),
-                ("Size of the pictures", self.resolution),
-                ("Photos that are not square", self.aspect),
-                ("Memory", self.memory),
-                ("Seed", self.seed),
+                (_("Prompt"), self.prompt),
+                (_("Not in the picture"), self.negative),
+                (_("Guidance"), self.guidance),
+                (_("Denoising steps"), self.steps),
+                (_("Sampler"), self.scheduler),
+                (_("Size of the pictures"), self.resolution),
+                (_("Photos that are not square"), self.aspect),
+                (_("Memory"), self.memory),
+                (_("Seed"), self.seed),
             )
         )
         self.masking_line = QWidget()
         self.masking_line.setLayout(
-            row(label("May change"), self.may_change, 8, self.dilation, None)
+            row(label(_("May change")), self.may_change, 8, self.dilation, None)
         )
-        self.dilation.setAccessibleName("Widen the object by")
+        self.dilation.setAccessibleName(_("Widen the object by"))
         self._fill(start)
         self.has_regions(0)
         self.recipe.activated.connect(lambda _i: self._take_recipe())
@@ -161,11 +176,11 @@ class GenerateForm(QWidget):
     def problem(self) -> str:
         """Why it cannot start, "" if it can."""
         try:
-            _ = self.side
+            _side = self.side
         except ValueError:
-            return "The size of the pictures is a number of pixels from 16 to 2048, such as 512."
+            return _("The size of the pictures is a number of pixels from 16 to 2048, such as 512.")
         if not self.prompt.text().strip():
-            return "The prompt is empty. “a photo of a {concept}” is the usual one."
+            return _("The prompt is empty. “a photo of a {concept}” is the usual one.")
         return ""
 
     def fill_in(self, t0_set: tuple[float, ...], is_every: bool, variants: int) -> GenerateChoices:

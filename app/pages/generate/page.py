@@ -15,7 +15,7 @@ from app.pages.generate.preview import PreviewStrip
 from app.plans import DEFAULTS, GenerateChoices, queue_generation
 from app.session import Session
 from app.steps import newest
-from app.text import count, t0_words
+from app.text import t0_words
 from app.widgets.fields import choice, whole_number
 from app.widgets.fold import Fold
 from app.widgets.page import Page
@@ -35,19 +35,22 @@ from dafusion_core.api.base_models import ModelFacts, describe_model
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import ImageRecord, Part
 from dafusion_core.domain.specs import ModelSource
+from dafusion_core.language import _, count
 
 
 class GeneratePage(Page):
     """A preview, a short form and what it would make."""
 
-    watch = ("images", "splits", "concepts", "jobs", "regions")
+    watch = ("images", "splits", "concepts", "jobs", "regions", "curation")
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__(
             session,
-            "Generate",
-            "Each training photo is carried part of the way into noise and painted anew from "
-            "there with the token of its class.",
+            _("Generate"),
+            _(
+                "Each training photo is carried part of the way into noise and painted anew from "
+                "there with the token of its class."
+            ),
         )
         start = GenerateChoices()
         self.buttons.addWidget(action_button(actions["generate"], "primary"))
@@ -60,24 +63,26 @@ class GeneratePage(Page):
         self.slider.setSingleStep(5)
         self.slider.setPageStep(10)
         self.slider.setValue(35)
-        self.slider.setAccessibleName("Another distance from the photo")
-        self.slider.setToolTip("Left: close to the photo. Right: almost nothing left of it.")
+        self.slider.setAccessibleName(_("Another distance from the photo"))
+        self.slider.setToolTip(_("Left: close to the photo. Right: almost nothing left of it."))
         self.slider.valueChanged.connect(self._say_slider)
         self.slider_words = label("", "muted")
-        self.add_t0 = button("Add", self._add_t0, "small", "Make pictures at this t0 as well.")
+        self.add_t0 = button(
+            _("Add"), self._add_t0, "small", _("Make pictures at this t0 as well.")
+        )
         self.draw = choice(
             {
-                True: "every t0 for each photo",
-                False: "one t0 for each picture, drawn at random (as in the paper)",
+                True: _("every t0 for each photo"),
+                False: _("one t0 for each picture, drawn at random (as in the paper)"),
             },
-            tip="Which of the ticked t0 a photo gets.",
+            tip=_("Which of the ticked t0 a photo gets."),
         )
         self.draw.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.draw.setMinimumContentsLength(24)
         self.variants = whole_number(
-            1, 100, "How many different pictures are made of a photo (M).", value=start.variants
+            1, 100, _("How many different pictures are made of a photo (M)."), value=start.variants
         )
         self.summary = label("", wrap=True)
         guard_wheel(self.slider)
@@ -85,8 +90,8 @@ class GeneratePage(Page):
         self.set_pages(
             self._make_form(),
             EmptyState(
-                "No classes yet",
-                "Add pictures first: synthetic images are made from training photos.",
+                _("No classes yet"),
+                _("Add pictures first: synthetic images are made from training photos."),
                 action_button(actions["import"], "primary"),
             ),
         )
@@ -104,28 +109,30 @@ class GeneratePage(Page):
 
     def _make_form(self) -> QWidget:
         distance = card(
-            heading("How far from the photo", 1.1),
+            heading(_("How far from the photo"), 1.1),
             label(
-                "t0 is where between the photo (0) and pure noise (1) the painting starts. "
-                "Preview one photo, then tick the distances that still show its class.",
+                _(
+                    "t0 is where between the photo (0) and pure noise (1) the painting starts. "
+                    "Preview one photo, then tick the distances that still show its class."
+                ),
                 "muted",
                 wrap=True,
             ),
             self.preview,
-            row(label("Another t0"), self.slider, self.slider_words, self.add_t0),
+            row(label(_("Another t0")), self.slider, self.slider_words, self.add_t0),
         )
         amount = QWidget()
-        amount.setLayout(form(("Take", self.draw), ("Pictures per photo", self.variants)))
-        fold = Fold("Advanced", self.form, "Prompt, guidance, sampler, size, memory, seed")
+        amount.setLayout(form((_("Take"), self.draw), (_("Pictures per photo"), self.variants)))
+        fold = Fold(_("Advanced"), self.form, _("Prompt, guidance, sampler, size, memory, seed"))
         self.fold = fold
         inner = QWidget()
         inner.setMaximumWidth(760)
         stack = QVBoxLayout(inner)
         stack.setContentsMargins(0, 0, 8, 0)
         stack.setSpacing(12)
-        stack.addLayout(row(label("Recipe"), self.form.recipe, None))
+        stack.addLayout(row(label(_("Recipe")), self.form.recipe, None))
         stack.addWidget(distance)
-        stack.addWidget(card(heading("How many", 1.1), amount, self.form.masking_line))
+        stack.addWidget(card(heading(_("How many"), 1.1), amount, self.form.masking_line))
         stack.addWidget(card(fold))
         stack.addWidget(self.summary)
         stack.addStretch(1)
@@ -213,12 +220,14 @@ class GeneratePage(Page):
             return
         choices = self.choices()
         if not choices.t0_set:
-            self.summary.setText("Choose at least one distance from the photo.")
+            self.summary.setText(_("Choose at least one distance from the photo."))
         elif not self._photos:
-            self.summary.setText("The images are divided into training and test at the start.")
+            self.summary.setText(_("The images are divided into training and test at the start."))
         else:
-            number = count(choices.pictures(self._photos), "synthetic image")
-            photos = count(self._photos, "training photo")
+            number = count(
+                choices.pictures(self._photos), "{n:,} synthetic image", "{n:,} synthetic images"
+            )
+            photos = count(self._photos, "{n:,} training photo", "{n:,} training photos")
             model = self._model()
             if model not in self._facts:
                 self._facts[model] = describe_model(model)
@@ -231,7 +240,10 @@ class GeneratePage(Page):
             memory = costs.memory_sentence(
                 self._facts[model], BATCH, choices.resolution, choices.memory
             )
-            self.summary.setText(f"This makes {number} from {photos}. {cost.sentence} {memory}")
+            self.summary.setText(
+                _("This makes {images} from {photos}.").format(images=number, photos=photos)
+                + f" {cost.sentence} {memory}"
+            )
 
 
 BATCH = 8  # what a plan makes at once unless told otherwise

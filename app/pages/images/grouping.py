@@ -14,16 +14,16 @@ from PySide6.QtWidgets import (
 )
 
 from app.session import Session
-from app.text import count
 from app.widgets.fields import choice, whole_number
 from app.widgets.parts import button, dialog_layout, form, label, row
 from app.widgets.plain_table import PlainTable
+from dafusion_core.language import _, count
 
 WAYS = {
-    "name": "A pattern in the file name",
-    "path": "A pattern in the whole path",
-    "folder": "The folder",
-    "date": "The day of the photograph (EXIF)",
+    "name": _("A pattern in the file name"),
+    "path": _("A pattern in the whole path"),
+    "folder": _("The folder"),
+    "date": _("The day of the photograph (EXIF)"),
 }
 EXAMPLE = r"^(.+?)[-_ ]?\d+\."
 WAIT_MS = 250
@@ -43,30 +43,34 @@ class GroupingDialog(QDialog):
         self.way = choice(WAYS)
         self.pattern = QLineEdit(EXAMPLE)
         self.pattern.setToolTip(
-            "A regular expression. What stands in its first brackets names the group."
+            _("A regular expression. What stands in its first brackets names the group.")
         )
-        self.level = whole_number(1, 9, "1 is the folder of the picture, 2 the one around it.")
-        self.only = QCheckBox(f"Only {count(len(self._chosen), 'chosen picture')}")
+        self.level = whole_number(1, 9, _("1 is the folder of the picture, 2 the one around it."))
+        self.only = QCheckBox(
+            count(len(self._chosen), "Only {n:,} chosen picture", "Only {n:,} chosen pictures")
+        )
         self.only.setVisible(len(self._chosen) > 1)
-        self.found = PlainTable(["Group", "Pictures"], (1,))
-        self.found.setAccessibleName("Groups that would be made")
+        self.found = PlainTable([_("Group"), _("Pictures")], (1,))
+        self.found.setAccessibleName(_("Groups that would be made"))
         self.what = label("", "muted", wrap=True)
-        self.start = button("Group", self._group, "primary")
+        self.start = button(_("Group"), self._group, "primary")
         layout = dialog_layout(
             self,
-            "Find groups",
-            "Pictures of one plant, animal, place or day stay together in every split, so that "
-            "nothing is tested on a relative of what was learned.",
+            _("Find groups"),
+            _(
+                "Pictures of one plant, animal, place or day stay together in every split, so that "
+                "nothing is tested on a relative of what was learned."
+            ),
             spacing=12,
         )
         self.fields = form(
-            ("Group by", self.way), ("Pattern", self.pattern), ("Folders up", self.level)
+            (_("Group by"), self.way), (_("Pattern"), self.pattern), (_("Folders up"), self.level)
         )
         layout.addLayout(self.fields)
         layout.addWidget(self.only)
         layout.addWidget(self.found, 1)
         layout.addWidget(self.what)
-        layout.addLayout(row(None, button("Cancel", self.reject), self.start))
+        layout.addLayout(row(None, button(_("Cancel"), self.reject), self.start))
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(WAIT_MS)
@@ -109,7 +113,7 @@ class GroupingDialog(QDialog):
         """Find the groups in the background."""
         self._asked += 1
         number, project, arguments = self._asked, self._session.project, self.arguments
-        self.what.setText("Looking…")
+        self.what.setText(_("Looking…"))
         self._session.reads.submit(
             lambda: project.find_groups(**arguments),
             lambda found: self._show(number, found, ""),
@@ -122,10 +126,13 @@ class GroupingDialog(QDialog):
         pairs = sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
         self.found.fill([(name, f"{len(ids):,}") for name, ids in pairs[:SHOWN]])
         pictures = sum(map(len, groups.values()))
-        words = f"{count(len(groups), 'group')} of {count(pictures, 'picture')}."
+        words = _("{groups} of {images}.").format(
+            groups=count(len(groups), "{n:,} group", "{n:,} groups"),
+            images=count(pictures, "{n:,} picture", "{n:,} pictures"),
+        )
         if len(groups) == pictures > 0:
-            words += " Each picture would be alone in its group."
-        self.what.setText(problem or (words if groups else "No picture fits, so no group."))
+            words += _(" Each picture would be alone in its group.")
+        self.what.setText(problem or (words if groups else _("No picture fits, so no group.")))
         can_group = bool(groups) and not self._session.is_read_only
         self.start.setEnabled(can_group)
 

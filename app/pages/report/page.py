@@ -14,7 +14,6 @@ from app.delegates.thumbnail import paint_mark
 from app.dialogs.export_model import ExportModelDialog, target_name
 from app.session import Session
 from app.steps import Step, StepState, derive_states, gather_facts
-from app.text import count
 from app.theme import scaled_font, theme
 from app.widgets.interval_chart import IntervalChart
 from app.widgets.page import Page
@@ -38,14 +37,15 @@ from dafusion_core.domain.errors import describe_error
 from dafusion_core.domain.records import Evaluation, Job, JobState, TrainingRun
 from dafusion_core.domain.specs import ModelFormat
 from dafusion_core.evaluation.verdict import ArmVerdict, Verdict, percent, points
+from dafusion_core.language import _, ngettext
 
 HEADLINES = {
-    "helps": "It helps: {points} points",
-    "hurts": "It hurts: {points} points",
-    "no difference seen": "No difference seen",
-    "too few to tell": "Too few to tell",
+    "helps": _("It helps: {points} points"),
+    "hurts": _("It hurts: {points} points"),
+    "no difference seen": _("No difference seen"),
+    "too few to tell": _("Too few to tell"),
 }
-FOOTNOTE = (
+FOOTNOTE = _(
     "Mean accuracy over classes at the last epoch, on test images that nothing was learned from. "
     "“Best epoch” is the figure of the paper: there the epoch is chosen on the test images "
     "themselves, so it is too high."
@@ -93,23 +93,25 @@ class ReportPage(Page):
 
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__(
-            session, "Report", "Test accuracy with and without synthetic images, on the same split."
+            session,
+            _("Report"),
+            _("Test accuracy with and without synthetic images, on the same split."),
         )
         self.verdict: Verdict | None = None
         self.choice = QComboBox()
-        self.choice.setAccessibleName("Comparison")
+        self.choice.setAccessibleName(_("Comparison"))
         self.choice.currentIndexChanged.connect(self._show_chosen)
         self.switch = Segments(
-            [("verdict", "Verdict", "The comparison in figures"),
-             ("page", "Whole report", "The report as it will be saved")],
-            "Report",
+            [("verdict", _("Verdict"), _("The comparison in figures")),
+             ("page", _("Whole report"), _("The report as it will be saved"))],
+            _("Report"),
         )  # fmt: skip
         self.switch.chosen.connect(self.show_part)
         self.buttons.addWidget(self.choice)
         self.export_model = button(
-            "Export a classifier…",
+            _("Export a classifier…"),
             self._ask_export,
-            tip="A trained network for other programs: safetensors, TorchScript, ONNX.",
+            tip=_("A trained network for other programs: safetensors, TorchScript, ONNX."),
         )
         self.buttons.addWidget(self.export_model)
         self.buttons.addWidget(action_button(actions["report"], "primary"))
@@ -124,18 +126,27 @@ class ReportPage(Page):
         self.stale = label("", "error")
         self.chart = IntervalChart()
         self.arms = PlainTable(
-            ["Way of training", "Mean accuracy", "Difference", "Interval", "Best epoch"],
+            [
+                _("Way of training"),
+                _("Mean accuracy"),
+                _("Difference"),
+                _("Interval"),
+                _("Best epoch"),
+            ],
             (1, 2, 3, 4),
         )
-        self.classes = PlainTable(["Class"])
+        self.classes = PlainTable([_("Class")])
         self.notes = label("", "muted", wrap=True, select=True)
         self.again = action_button(actions["train"], "small")
         self.set_pages(
             self._arrange(),
             EmptyState(
-                "No verdict yet",
-                "It comes at the end: classifiers trained with and without synthetic images are "
-                "compared on test images that neither has seen.",
+                _("No verdict yet"),
+                _(
+                    "It comes at the end: classifiers trained with "
+                    "and without synthetic images are "
+                    "compared on test images that neither has seen."
+                ),
                 action_button(actions["everything"], "primary"),
             ),
         )
@@ -155,9 +166,9 @@ class ReportPage(Page):
         stack.setContentsMargins(0, 0, 8, 0)
         stack.setSpacing(12)
         stack.addWidget(card(top, self.chart, spacing=12))
-        stack.addWidget(heading("By way of training", 1.1))
+        stack.addWidget(heading(_("By way of training"), 1.1))
         stack.addWidget(self.arms)
-        stack.addWidget(heading("By class", 1.1))
+        stack.addWidget(heading(_("By class"), 1.1))
         stack.addWidget(self.classes)
         stack.addWidget(self.notes)
         stack.addStretch(1)
@@ -193,7 +204,7 @@ class ReportPage(Page):
         if not self._page_is_old or self._is_rendering:
             return
         self._is_rendering, self._page_is_old = True, False
-        self.view_note.setText("Putting the report together…")
+        self.view_note.setText(_("Putting the report together…"))
         self.view_note.show()
         project = self.project
 
@@ -217,7 +228,9 @@ class ReportPage(Page):
     def _on_render_error(self, error: Exception) -> None:
         self._is_rendering, self._page_is_old = False, True
         _kind, text, hint = describe_error(error)
-        self.view_note.setText(f"The report cannot be shown: {text} {hint}".strip())
+        self.view_note.setText(
+            _("The report cannot be shown: {text} {hint}").format(text=text, hint=hint).strip()
+        )
 
     # Classifiers --------------------------------------------------------------------------
 
@@ -249,7 +262,14 @@ class ReportPage(Page):
                 del self._exports[job_id]
 
     def _say_written(self, folder: Path, number: int) -> None:
-        self.session.made.emit((f"{count(number, 'file')} written into {folder.name}.", folder))
+        self.session.made.emit(
+            (
+                ngettext(
+                    "{n:,} file written into {name}.", "{n:,} files written into {name}.", number
+                ).format(n=number, name=folder.name),
+                folder,
+            )
+        )
 
     def refresh(self, changes: ProjectChanges | None) -> None:
         """Read the comparisons again; a new one is shown at once."""
@@ -262,7 +282,10 @@ class ReportPage(Page):
             self.choice.clear()
             for evaluation in reversed(found):
                 when = evaluation.created_at[:16].replace("T", " ")
-                self.choice.addItem(f"Job {evaluation.job_id}, {when}", evaluation.id)
+                self.choice.addItem(
+                    _("Job {id}, {when}").format(id=evaluation.job_id, when=when),
+                    evaluation.id,
+                )
             self.choice.blockSignals(False)
             self._show_chosen()
         self.choice.setVisible(len(found) > 1)
@@ -277,7 +300,7 @@ class ReportPage(Page):
         status = derive_states(gather_facts(self.project))[Step.REPORT]
         is_newest = self.choice.currentIndex() <= 0
         is_stale = status.state is StepState.STALE and is_newest
-        self.stale.setText(f"Out of date: {status.note}." if is_stale else "")
+        self.stale.setText(_("Out of date: {note}.").format(note=status.note) if is_stale else "")
         self.stale.setVisible(is_stale)
         self.again.setVisible(is_stale)
 
@@ -315,9 +338,9 @@ class ReportPage(Page):
 
     def _show_classes(self, verdict: Verdict, compared: dict[str, ArmVerdict]) -> None:
         names = [scores.name for scores in verdict.scores]
-        columns = ["Class", "Test images", *names]
+        columns = [_("Class"), _("Test images"), *names]
         if len(compared) == 1:
-            columns.append("Difference")
+            columns.append(_("Difference"))
         self.classes.set_columns(columns, range(1, len(columns)))
         rows = []
         for number, name in enumerate(verdict.labels):
@@ -340,6 +363,10 @@ def _copy_files(project: Project, job_id: int, folder: Path, run: TrainingRun) -
 
 def _difference(arm: ArmVerdict | None) -> list[str]:
     if arm is None:
-        return ["baseline", ""]
-    interval = "–" if arm.low is None else f"{points(arm.low)} to {points(arm.high)}"
+        return [_("baseline"), ""]
+    interval = (
+        "–"
+        if arm.low is None
+        else _("{low} to {high}").format(low=points(arm.low), high=points(arm.high))
+    )
     return [points(arm.difference), interval]

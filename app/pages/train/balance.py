@@ -6,12 +6,12 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.session import Session
 from app.steps import newest
-from app.text import count
 from app.widgets.bars import Balance, BalanceChart
 from app.widgets.parts import label, scrolled
 from dafusion_core.api.preflight import find_doubts
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, Part
+from dafusion_core.language import _, count
 
 
 def class_balance(project: Project, *, only_kept: bool) -> list[Balance]:
@@ -59,17 +59,26 @@ class BalanceView(QWidget):
         self.chart.show_rows(rows)
         real, synthetic = sum(r.real for r in rows), sum(r.synthetic for r in rows)
         sentences = [
-            f"{count(real, 'real image')} and {count(synthetic, 'synthetic image')} may train. "
-            "Both ways of training see the same real ones; synthetic ones only stand in for them."
+            _(
+                "{real} and {synthetic} may train. Both ways of training see the same real "
+                "ones; synthetic ones only stand in for them."
+            ).format(
+                real=count(real, "{n:,} real image", "{n:,} real images"),
+                synthetic=count(synthetic, "{n:,} synthetic image", "{n:,} synthetic images"),
+            )
         ]
         empty = [r.name for r in rows if synthetic and not r.synthetic]
         if empty:
             sentences.append(
-                f"No synthetic image of {', '.join(empty)} may train: there, both ways are alike."
+                _("No synthetic image of {names} may train: there, both ways are alike.").format(
+                    names=", ".join(empty)
+                )
             )
         without = [r.name for r in rows if real and not r.real]
         if without:
             sentences.append(
-                f"There is no training image of {', '.join(without)}: add some, or divide again."
+                _("There is no training image of {names}: add some, or divide again.").format(
+                    names=", ".join(without)
+                )
             )
         self.words.setText("\n".join([*sentences, *find_doubts(project.file)]))

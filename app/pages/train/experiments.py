@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
 
 from app.plans import DEFAULTS
 from app.session import Session
-from app.text import count
 from app.widgets.fields import choice, whole_number
 from app.widgets.parts import button, form, guard_wheel, heading, label, row
 from app.widgets.plain_table import PlainTable
@@ -24,6 +23,7 @@ from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.experiments import ExperimentSpec
 from dafusion_core.evaluation.few_shot import ExperimentTable, shots_text
 from dafusion_core.evaluation.verdict import percent, points
+from dafusion_core.language import _, count
 
 
 class ExperimentDialog(QDialog):
@@ -31,35 +31,35 @@ class ExperimentDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("New experiment")
+        self.setWindowTitle(_("New experiment"))
         self.resize(520, 330)
         self._session = session
         self.preset = choice({key: key.replace("-", " ").capitalize() for key in PRESETS})
         self.question = label("", "muted", wrap=True)
         self.name = QLineEdit()
-        self.name.setPlaceholderText("as the preset")
+        self.name.setPlaceholderText(_("as the preset"))
         self.shots = QLineEdit()
-        self.shots.setPlaceholderText("as the preset")
-        self.shots.setToolTip("Training images per class, separated by commas: 1, 2, 4. 0: all.")
+        self.shots.setPlaceholderText(_("as the preset"))
+        self.shots.setToolTip(_("Training images per class, separated by commas: 1, 2, 4. 0: all."))
         self.seeds = whole_number(2, 64, value=LAPTOP_SEEDS)
         self.plan = label("", wrap=True)
         self.problem = label("", "error", wrap=True)
-        self.go = button("Queue it", self._queue, "primary")
+        self.go = button(_("Queue it"), self._queue, "primary")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 16, 18, 14)
         layout.addLayout(
             form(
-                ("Question", self.preset),
+                (_("Question"), self.preset),
                 ("", self.question),
-                ("Name", self.name),
-                ("Images per class", self.shots),
-                ("Repetitions (seeds)", self.seeds),
+                (_("Name"), self.name),
+                (_("Images per class"), self.shots),
+                (_("Repetitions (seeds)"), self.seeds),
             )
         )
         layout.addWidget(self.plan)
         layout.addWidget(self.problem)
         layout.addStretch(1)
-        layout.addLayout(row(None, button("Cancel", self.reject), self.go))
+        layout.addLayout(row(None, button(_("Cancel"), self.reject), self.go))
         self.preset.currentIndexChanged.connect(lambda _i: self._say())
         self.shots.textChanged.connect(lambda _t: self._say())
         self.seeds.valueChanged.connect(lambda _v: self._say())
@@ -83,7 +83,7 @@ class ExperimentDialog(QDialog):
         try:
             spec = self.spec()
         except ValueError:
-            self.problem.setText("Write whole numbers with commas between: 1, 2, 4.")
+            self.problem.setText(_("Write whole numbers with commas between: 1, 2, 4."))
         except DaFusionError as error:
             self.problem.setText(error.text)
         else:
@@ -91,9 +91,15 @@ class ExperimentDialog(QDialog):
             runs = len(spec.arms) * len(spec.shots) * len(spec.seeds)
             shots = ", ".join(shots_text(number) for number in spec.shots)
             self.plan.setText(
-                f"{count(len(spec.arms), 'way')} of training × {shots} × "
-                f"{count(len(spec.seeds), 'seed')}: {count(runs, 'fit')}. "
-                "It can be stopped and extended without repeating anything."
+                _(
+                    "{ways} × {shots} × {seeds}: {fits}. It can be stopped and "
+                    "extended without repeating anything."
+                ).format(
+                    ways=count(len(spec.arms), "{n:,} way of training", "{n:,} ways of training"),
+                    shots=shots,
+                    seeds=count(len(spec.seeds), "{n:,} seed", "{n:,} seeds"),
+                    fits=count(runs, "{n:,} fit", "{n:,} fits"),
+                )
             )
         self.problem.setVisible(bool(self.problem.text()))
         self.go.setEnabled(not self.problem.text())
@@ -111,15 +117,19 @@ class ExperimentsView(QWidget):
         super().__init__(parent)
         self._session = session
         self.choice = QComboBox()
-        self.choice.setAccessibleName("Experiment")
+        self.choice.setAccessibleName(_("Experiment"))
         guard_wheel(self.choice)
-        self.new = button("New experiment…", self._ask, "small", "Ways of training × shots × seeds")
+        self.new = button(
+            _("New experiment…"), self._ask, "small", _("Ways of training × shots × seeds")
+        )
         self.state = label("", "muted")
         self.plot = Plot(
-            "Accuracy by images per class", is_share=True, hint="No experiment has results yet."
+            _("Accuracy by images per class"),
+            is_share=True,
+            hint=_("No experiment has results yet."),
         )
-        self.plot.unit = "images per class"
-        self.table = PlainTable(["Images per class"])
+        self.plot.unit = _("images per class")
+        self.table = PlainTable([_("Images per class")])
         self.words = label("", wrap=True, select=True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -130,7 +140,7 @@ class ExperimentsView(QWidget):
         both.addWidget(self.plot, 2)
         both.addWidget(self.table, 3)
         layout.addLayout(both, 1)
-        layout.addWidget(heading("Findings", 1.0))
+        layout.addWidget(heading(_("Findings"), 1.0))
         layout.addWidget(self.words)
         self.choice.currentIndexChanged.connect(lambda _i: self._show())
 
@@ -155,7 +165,7 @@ class ExperimentsView(QWidget):
     def _show(self) -> None:
         number = self.choice.currentData()
         if number is None:
-            self.state.setText("Nothing was asked yet.")
+            self.state.setText(_("Nothing was asked yet."))
             return
         try:
             table = experiment_table(self._session.project, int(number))
@@ -166,7 +176,11 @@ class ExperimentsView(QWidget):
 
     def show_table(self, table: ExperimentTable) -> None:
         """Show what was found."""
-        self.state.setText(f"{table.finished:,} of {table.planned:,} fits are there")
+        self.state.setText(
+            _("{finished:,} of {planned:,} fits are there").format(
+                finished=table.finished, planned=table.planned
+            )
+        )
         lines: dict[str, list[tuple[float, float]]] = {}
         rows = []
         for cell in table.cells:
@@ -184,7 +198,7 @@ class ExperimentsView(QWidget):
                     half = points((point.high - point.low) / 2).lstrip("+")
                     texts.append(f"{percent(point.mean)} ± {half}")
             rows.append([shots_text(cell.shots), *texts])
-        self.table.set_columns(["Images per class", *table.arms], range(1, len(table.arms) + 1))
+        self.table.set_columns([_("Images per class"), *table.arms], range(1, len(table.arms) + 1))
         self.table.fill(rows)
         self.plot.show_lines([Line(arm, found) for arm, found in lines.items()])
-        self.words.setText("\n".join(table.sentences) or "Findings come with the first pairs.")
+        self.words.setText("\n".join(table.sentences) or _("Findings come with the first pairs."))

@@ -43,17 +43,18 @@ from app.widgets.parts import (
 from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import JobState, Part
+from dafusion_core.language import _
 
 LIVE_MS = 1500
 NARROW = 780  # pixels of the page, below which things stand one above the other
 FIRST_CURVES = ("accuracy/validation", "accuracy/test")
 CURVE_NAMES = {
-    "accuracy/validation": "Validation accuracy",
-    "accuracy/test": "Test accuracy",
-    "accuracy/train": "Training accuracy",
-    "loss/train": "Training loss",
-    "speed/examples_per_second": "Pictures per second",
-    "memory/megabytes": "Memory (MB)",
+    "accuracy/validation": _("Validation accuracy"),
+    "accuracy/test": _("Test accuracy"),
+    "accuracy/train": _("Training accuracy"),
+    "loss/train": _("Training loss"),
+    "speed/examples_per_second": _("Pictures per second"),
+    "memory/megabytes": _("Memory (MB)"),
 }
 
 
@@ -65,15 +66,19 @@ class TrainPage(Page):
     def __init__(self, session: Session, actions: Actions) -> None:
         super().__init__(
             session,
-            "Train",
-            "The same classifier is trained with and without synthetic images, "
-            "several times each, on the same split.",
+            _("Train"),
+            _(
+                "The same classifier is trained with and without synthetic images, "
+                "several times each, on the same split."
+            ),
         )
         start = TrainChoices()
         self.stop = button(
-            "Stop",
+            _("Stop"),
             self._stop,
-            tip="Stops at the next step. Finished runs are kept; resuming goes on with the others.",
+            tip=_(
+                "Stops at the next step. Finished runs are kept; resuming goes on with the others."
+            ),
         )
         self.stop.hide()
         self.buttons.addWidget(self.stop)
@@ -81,27 +86,33 @@ class TrainPage(Page):
         self.alpha = number(
             0.0,
             1.0,
-            "How often a real image is replaced by one of its synthetic ones.",
+            _("How often a real image is replaced by one of its synthetic ones."),
             step=0.05,
             value=start.alpha,
         )
         self.seeds = whole_number(
-            2, 64, "More repetitions make the comparison surer and take longer.", value=start.seeds
+            2,
+            64,
+            _("More repetitions make the comparison surer and take longer."),
+            value=start.seeds,
         )
         self.epochs = whole_number(
-            1, 1000, "How often everything is gone through, in each repetition.", value=start.epochs
+            1,
+            1000,
+            _("How often everything is gone through, in each repetition."),
+            value=start.epochs,
         )
-        self.patience = whole_number(0, 1000, lowest="never", suffix=" epochs")
-        self.only_kept = QCheckBox("Only kept pictures")
-        self.only_kept.setToolTip("Otherwise everything that was not rejected trains.")
+        self.patience = whole_number(0, 1000, lowest=_("never"), suffix=_(" epochs"))
+        self.only_kept = QCheckBox(_("Only kept pictures"))
+        self.only_kept.setToolTip(_("Otherwise everything that was not rejected trains."))
         self.only_kept.toggled.connect(lambda _on: self._show_balance())
         fields = QWidget()
         fields.setLayout(
             form(
-                ("Synthetic share (α)", self.alpha),
-                ("Repetitions (seeds)", self.seeds),
-                ("Epochs", self.epochs),
-                ("Stop early after", self.patience),
+                (_("Synthetic share (α)"), self.alpha),
+                (_("Repetitions (seeds)"), self.seeds),
+                (_("Epochs"), self.epochs),
+                (_("Stop early after"), self.patience),
                 ("", self.only_kept),
             )
         )
@@ -109,7 +120,7 @@ class TrainPage(Page):
         self.table = self.runs.table
         self.balance = BalanceView(session)
         self.classes = ClassesView()
-        self.curves = CurvePanel("Curves", "Curves appear with the first epoch.")
+        self.curves = CurvePanel(_("Curves"), _("Curves appear with the first epoch."))
         self.mistakes = MistakesView(session)
         self.parts = QStackedWidget()
         self.parts.addWidget(self.balance)
@@ -121,13 +132,13 @@ class TrainPage(Page):
         self.parts.addWidget(self.experiments)
         self.parts.addWidget(self.try_it)
         self.switch = Segments(
-            [("balance", "Images", "What each class brings into training"),
-             ("runs", "Runs", "A line per fit; choose several to see what differs"),
-             ("classes", "Classes", "Each class, and whether certainty can be believed"),
-             ("mistakes", "Mistakes", "Who was taken for whom, with the pictures"),
-             ("experiments", "Experiments", "Ways of training × shots × seeds"),
-             ("try", "Try it", "Drop a picture, see the prediction")],
-            "Results",
+            [("balance", _("Images"), _("What each class brings into training")),
+             ("runs", _("Runs"), _("A line per fit; choose several to see what differs")),
+             ("classes", _("Classes"), _("Each class, and whether certainty can be believed")),
+             ("mistakes", _("Mistakes"), _("Who was taken for whom, with the pictures")),
+             ("experiments", _("Experiments"), _("Ways of training × shots × seeds")),
+             ("try", _("Try it"), _("Drop a picture, see the prediction"))],
+            _("Results"),
         )  # fmt: skip
         self.switch.chosen.connect(self.show_part)
         self._live = QTimer(self)
@@ -143,7 +154,7 @@ class TrainPage(Page):
         layout.setSpacing(12)
         self._top = top = QHBoxLayout()
         top.setSpacing(12)
-        settings = card(heading("Settings", 1.1), fields, self.cost, None)
+        settings = card(heading(_("Settings"), 1.1), fields, self.cost, None)
         top.addWidget(settings)
         top.addWidget(card(self.curves), 1)
         layout.addLayout(top, 2)
@@ -157,9 +168,11 @@ class TrainPage(Page):
         self.set_pages(
             scrolled(content),
             EmptyState(
-                "Nothing to train with yet",
-                "Training compares classifiers with and without synthetic images, "
-                "so some have to be generated first.",
+                _("Nothing to train with yet"),
+                _(
+                    "Training compares classifiers with and without synthetic images, "
+                    "so some have to be generated first."
+                ),
                 action_button(actions["everything"], "primary"),
             ),
         )
@@ -216,7 +229,7 @@ class TrainPage(Page):
     def _stop(self) -> None:
         if self._job_id is not None:
             self.stop.hide()
-            self.note.setText("Stopping…")
+            self.note.setText(_("Stopping…"))
             self.session.pause(self._job_id)
 
     def _show_balance(self) -> None:
@@ -230,11 +243,16 @@ class TrainPage(Page):
         if not can:
             self.patience.setValue(0)
         self.patience.setToolTip(
-            "A run ends when validation has not improved for so many epochs, and its best epoch "
-            "on the validation images is kept."
+            _(
+                "A run ends when validation has not improved for "
+                "so many epochs, and its best epoch "
+                "on the validation images is kept."
+            )
             if can
-            else "Needs validation images (Run, Divide images): choosing the best epoch by the "
-            "test images would make the verdict too good."
+            else _(
+                "Needs validation images (Run, Divide images): choosing the best epoch by the "
+                "test images would make the verdict too good."
+            )
         )
 
     def _say_cost(self) -> None:
@@ -295,6 +313,10 @@ class TrainPage(Page):
         self._refresh_curves()
         self._say_cost()
         if job is None:
-            self.note.setText("No training yet.")
+            self.note.setText(_("No training yet."))
         else:
-            self.note.setText(f"{job.title}: {job.done:,} of {job.total:,} runs done.")
+            self.note.setText(
+                _("{title}: {done:,} of {total:,} runs done.").format(
+                    title=job.title, done=job.done, total=job.total
+                )
+            )
