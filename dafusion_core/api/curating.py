@@ -9,7 +9,16 @@ from dafusion_core.api.near_copies import find_groups, keep_best
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Lineage, Part, SavedView
-from dafusion_core.storage import concepts, images, jobs, overview, splits, synthetic, views
+from dafusion_core.storage import (
+    concepts,
+    images,
+    jobs,
+    overview,
+    previews,
+    splits,
+    synthetic,
+    views,
+)
 
 if TYPE_CHECKING:
     from dafusion_core.storage.project import ProjectFile
@@ -26,6 +35,19 @@ class Curating:
         if not 0 <= rating <= 5:
             raise UserError(f"{rating} stars cannot be given.", "Use 1 to 5, or 0 for none.")
         return synthetic.rate(self.file.db, ids, rating)
+
+    def keep_preview(self, job_id: int, t0: float) -> ProjectChanges:
+        """Keep the picture that a preview made at `t0`: it becomes a synthetic image. Generating
+        with the same plan makes it again, kept. One undoable step, which leaves it undecided.
+
+        Raises UserError if there is no such picture.
+        """
+        self.file.require_writable()
+        return previews.keep_preview(self.file.db, job_id, t0)
+
+    def previews_with_images(self) -> list[int]:
+        """Ids of the previews of which a picture was kept at some time."""
+        return previews.previews_with_images(self.file.db)
 
     def near_copies(
         self, ids: Sequence[int], should_stop: Callable[[], bool] = lambda: False
@@ -101,4 +123,6 @@ class Curating:
         )
 
     def _plan(self, job_id: int) -> dict[str, Any]:
-        return jobs.get_job(self.file.db, job_id).spec
+        spec = jobs.get_job(self.file.db, job_id).spec
+        plan: dict[str, Any] = spec.get("plan", spec)  # of a preview
+        return plan

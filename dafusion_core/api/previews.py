@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import GenerationPlan, PreviewSpec
+from dafusion_core.storage.previews import find_kept
 from dafusion_core.storage.results import artefacts
 
 if TYPE_CHECKING:
@@ -18,17 +19,19 @@ __all__ = ["PreviewPicture", "preview", "preview_pictures"]
 
 @dataclass(frozen=True, slots=True)
 class PreviewPicture:
-    """A picture of a preview: how far from the photo, and its file."""
+    """A picture of a preview: how far from the photo, its file, and whether it was kept."""
 
     t0: float
     path: Path
+    is_kept: bool = False
 
 
 def preview(project: Project, plan: GenerationPlan, image_id: int) -> Job:
     """Queue what `plan` would make of a training image, one picture per t0, before other work.
 
-    The pictures are looked at and never trained on; generating with the same plan makes the same
-    ones again. Raises UserError when the image is not one that synthetic images are made from.
+    The pictures are looked at and not trained on; generating with the same plan makes the same
+    ones again, and those that `Project.keep_preview` kept are kept there too. Raises UserError
+    when the image is not one that synthetic images are made from.
     """
     waiting = [job.priority for job in project.jobs([JobState.QUEUED])]
     return project.enqueue(PreviewSpec(image_id, plan), max(waiting, default=0) + 1)
@@ -36,8 +39,11 @@ def preview(project: Project, plan: GenerationPlan, image_id: int) -> Job:
 
 def preview_pictures(project: Project, job_id: int) -> list[PreviewPicture]:
     """The pictures of a preview that are there already, the closest to the photo first."""
+    db, objects = project.file.db, project.file.objects
+    kept = find_kept(db, job_id)
     found = [
-        PreviewPicture(float(item.record["t0"]), project.file.objects.path(item.path))
-        for item in artefacts(project.file.db, job_id)
+        PreviewPicture(t0, objects.path(item.path), t0 in kept)
+        for item in artefacts(db, job_id)
+        for t0 in [float(item.record["t0"])]
     ]
     return sorted(found, key=lambda picture: picture.t0)

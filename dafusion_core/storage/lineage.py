@@ -54,6 +54,7 @@ def lineages(db: Database) -> dict[tuple[int, int], dict[str, str | int]]:
         "JOIN job ON job.id = job_id"
     ):
         spec = json.loads(row["spec_json"])
+        spec = spec.get("plan", spec)  # of a preview
         values: dict[str, str | int] = {"job": row["id"], "plan": row["spec_hash"]}
         token = db.one(
             "SELECT placeholder FROM inversion WHERE job_id = ? AND concept_id = ?",

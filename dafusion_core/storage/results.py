@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.records import Artefact, Evaluation, Job, JobUnit, TrainingRun
+from dafusion_core.domain.records import Artefact, Curation, Evaluation, Job, JobUnit, TrainingRun
 from dafusion_core.domain.specs import canonical_json
 from dafusion_core.storage.checks import add_checks
 from dafusion_core.storage.database import Database, utc_now
+from dafusion_core.storage.previews import is_kept_in_preview
 
 StoredFiles = Mapping[str, tuple[str, str]]
 """Role → (relative path, sha256)."""
@@ -70,6 +71,7 @@ def _add_synthetic(db: Database, base: dict[str, Any], files: StoredFiles, recor
             "sha256": sha256,
             "width": record["width"],
             "height": record["height"],
+            "curation": base.pop("curation"),
         },
     )
 
@@ -134,6 +136,9 @@ def add_result(
         base["payload"] = unit.payload
     if job.kind == "generate":
         base["seed"] = unit.seed
+        # Who kept it when it was only a preview is not asked again.
+        kept = is_kept_in_preview(db, job.spec, unit.payload, unit.seed)
+        base["curation"] = (Curation.KEPT if kept else Curation.UNDECIDED).value
     return _ADDERS[job.kind](db, base, files, record)
 
 

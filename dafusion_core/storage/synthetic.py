@@ -58,7 +58,7 @@ def get_synthetic(db: Database, ids: Sequence[int]) -> list[SyntheticImage]:
 
 def grid_cells(db: Database, job_id: int) -> list[GridCell]:
     """Every picture that a generation plans, made or not, by concept and source; those of one
-    source and t0 by variant.
+    source and t0 by variant. Of a preview only what was kept of it.
 
     Pictures that are made come in the order of their index, so nothing is sorted and no plan is
     read; with some still to be made, both lists are merged.
@@ -77,8 +77,9 @@ def grid_cells(db: Database, job_id: int) -> list[GridCell]:
     to_come = db.query(
         "SELECT id, json_extract(payload_json, '$.source_image_id'), "
         "json_extract(payload_json, '$.concept_id'), json_extract(payload_json, '$.t0'), "
-        "json_extract(payload_json, '$.variant'), state FROM job_unit AS unit WHERE job_id = ? "
-        "AND NOT EXISTS (SELECT 1 FROM synthetic_image WHERE unit_id = unit.id)",
+        "json_extract(payload_json, '$.variant'), state FROM job_unit AS unit WHERE job_id = ?1 "
+        "AND NOT EXISTS (SELECT 1 FROM synthetic_image WHERE unit_id = unit.id) "
+        "AND NOT EXISTS (SELECT 1 FROM job WHERE id = ?1 AND kind = 'preview')",
         [job_id],
     )
     if to_come:

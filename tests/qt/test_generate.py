@@ -10,11 +10,12 @@ from pytestqt.qtbot import QtBot
 
 from app import costs
 from app.main_window import MainWindow
+from app.pages.curate.page import CuratePage
 from app.pages.generate.page import GeneratePage
 from app.plans import GenerateChoices, make_plan, queue_concepts, queue_preview
 from app.steps import Step, StepState, derive_states, gather_facts
 from dafusion_core.api.base_models import describe_model
-from dafusion_core.domain.records import JobState
+from dafusion_core.domain.records import Curation, JobState
 from dafusion_core.domain.regions import RegionKind
 from dafusion_core.domain.specs import ModelSource
 from tests.qt.conftest import page_of, states, take_photos, workspace_of
@@ -143,3 +144,31 @@ def test_a_preview_needs_no_split_before(qtbot: QtBot, window: MainWindow, photo
     job = queue_preview(project, GenerateChoices(), test_photo)
     assert project.current_split() is not None
     assert project.image(job.spec["image_id"]).part == "train"
+
+
+def test_a_picture_of_the_preview_is_kept(
+    qtbot: QtBot, window: MainWindow, page: GeneratePage
+) -> None:
+    strip = page.preview
+    assert not any(keep.isVisible() for keep in strip.keeps.values())
+    strip.go.click()
+    qtbot.waitUntil(lambda: all(keep.isVisible() for keep in strip.keeps.values()), timeout=15_000)
+    qtbot.waitUntil(lambda: states(window).get("preview") is JobState.SUCCEEDED, timeout=15_000)
+    strip.keeps[0.5].click()
+    qtbot.waitUntil(lambda: strip.keeps[0.5].text() == "✓ Kept")
+    assert not strip.keeps[0.5].isEnabled()
+    assert strip.keeps[0.25].isEnabled()
+    (kept,) = page.project.synthetic(page.project.synthetic_ids())
+    assert str(page.project.synthetic_path(kept)) == strip.tiles[0.5].path
+    strip.next.click()
+    assert not strip.keeps[0.5].isVisible()  # of the photo before
+    workspace_of(window).show_step(Step.CURATE)
+    curate = page_of(window, Step.CURATE, CuratePage)
+    assert "kept from a preview" in curate.job_box.currentText()
+    assert curate.model.tally.total().by_curation[Curation.KEPT] == 1
+    assert list(curate.model.pictures.ids) == [kept.id]
+    window.actions_table["undo"].trigger()
+    qtbot.waitUntil(lambda: page.project.synthetic([kept.id])[0].curation is Curation.UNDECIDED)
+    workspace_of(window).show_step(Step.GENERATE)
+    strip.previous.click()
+    qtbot.waitUntil(lambda: strip.keeps[0.5].isEnabled() and strip.keeps[0.5].isVisible())

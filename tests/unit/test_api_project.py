@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import dafusion_core as df
 from dafusion_core.api import ChainOptions, Project, previews, results
 from dafusion_core.api.enqueue import generation_units
 from dafusion_core.domain.errors import EnvironmentProblem, UserError
-from dafusion_core.domain.records import Curation
+from dafusion_core.domain.records import Curation, Job
 from dafusion_core.domain.specs import GenerationPlan, InversionSpec, TrainingSpec, load_spec
 from dafusion_core.jobs import queue
 from dafusion_core.storage.jobs import get_units
@@ -296,3 +297,53 @@ def test_the_report_has_a_sheet_of_each_erased_model(project: Project) -> None:
     sheets = list(results._sheets(project, project.job(job.id)))
     assert [sheet.path.name for sheet in sheets] == ["0.png", "1.png"]
     assert "without leafy spurge" in sheets[1].title
+
+
+def test_a_kept_preview_is_a_synthetic_image_and_stays_kept(project: Project) -> None:
+    image = project.images(part="train")[0]
+    plan = GenerationPlan(split_id=1, t0_set=(0.25, 0.75), prompt="a drawing of {concept}")
+    job = previews.preview(project, plan, image.id)
+    finish_pictures(project, job)
+    with pytest.raises(UserError, match=r"no preview that has a picture at t0 0\.5"):
+        project.keep_preview(job.id, 0.5)
+    assert project.previews_with_images() == []
+    changes = project.keep_preview(job.id, 0.75)
+    (kept,) = project.synthetic(project.synthetic_ids())
+    assert changes.synthetic
+    assert changes.text == "Keep the preview at t0 0.75"
+    assert (kept.t0, kept.curation, kept.source_image_id) == (0.75, Curation.KEPT, image.id)
+    assert kept.seed == next(u.seed for u in project.units(job.id) if u.payload["t0"] == 0.75)
+    assert project.previews_with_images() == [job.id]
+    assert [p.is_kept for p in previews.preview_pictures(project, job.id)] == [False, True]
+    lineage = project.lineage(kept.id)
+    assert (lineage.source.id, lineage.plan["split_id"]) == (image.id, 1)
+    assert lineage.prompt == f"a drawing of {image.label}"
+    assert [cell.synthetic_id for cell in project.grid_cells(job.id)] == [kept.id]
+    undone = project.undo()
+    assert undone is not None
+    assert undone.text == "Undo: Keep the preview at t0 0.75"
+    assert project.synthetic([kept.id])[0].curation is Curation.UNDECIDED
+    project.keep_preview(job.id, 0.75)  # again, and there is still one of it
+    assert project.synthetic_ids() == [kept.id]
+    for prompt, wanted in (
+        (plan.prompt, {"kept", "undecided"}),
+        ("other {concept}", {"undecided"}),
+    ):
+        made = project.enqueue(replace(plan, variants=2, batch_size=3, prompt=prompt))
+        finish_pictures(project, made)
+        found = project.synthetic(project.synthetic_ids(job_id=made.id))
+        assert {one.curation.value for one in found} == wanted
+        again = [(o.source_image_id, o.t0, o.variant) for o in found if o.curation is Curation.KEPT]
+        assert again == ([(image.id, 0.75, 0)] if "kept" in wanted else [])
+
+
+def finish_pictures(project: Project, job: Job) -> None:
+    """Record every unit of a job as done, with a picture."""
+    db = project.file.db
+    with db.atomic():
+        for unit in get_units(db, job.id):
+            add_result(
+                db, job, unit, {"image": (f"objects/aa/{unit.id}.png", "0")},
+                {"width": 8, "height": 8},
+            )  # fmt: skip
+            db.execute("UPDATE job_unit SET state = 'done' WHERE id = ?", [unit.id])

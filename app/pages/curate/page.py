@@ -177,7 +177,11 @@ class CuratePage(Page):
         self.stage.update()
 
     def _refresh_jobs(self) -> None:
-        jobs = [job for job in self.project.jobs() if job.kind == "generate"]
+        every = self.project.jobs()
+        kept = set(self.project.previews_with_images())
+        # The newest generation comes first, pictures kept from previews last.
+        jobs = [job for job in every if job.id in kept]
+        jobs += [job for job in every if job.kind == "generate"]
         known = [self.job_box.itemData(i) for i in range(self.job_box.count())]
         if [job.id for job in reversed(jobs)] == known:
             return
@@ -391,6 +395,8 @@ class CuratePage(Page):
 
 
 def _job_name(job: Job) -> str:
+    if job.kind == "preview":
+        return _("Job {id}: kept from a preview").format(id=job.id)
     return _("Job {id}: {pictures}").format(
         id=job.id, pictures=count(job.total, "{n:,} picture", "{n:,} pictures")
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from app.plans import GenerateChoices, queue_preview
 from app.session import Session
@@ -18,7 +18,8 @@ from dafusion_core.domain.records import ImageRecord, Job, JobState
 from dafusion_core.language import _
 
 NOT_KEPT = _(
-    "To look at only: nothing of this trains. Generate makes the same pictures for training."
+    "To look at only: nothing of this trains. Generate makes the same pictures for training, and "
+    "what you keep here is kept there."
 )
 T0_CHOICES = (0.25, 0.5, 0.75, 1.0)
 
@@ -43,6 +44,7 @@ class PreviewStrip(QWidget):
         self._asked: tuple[GenerateChoices, int] | None = None
         self.boxes: dict[float, QCheckBox] = {}
         self.tiles: dict[float, PictureTile] = {}
+        self.keeps: dict[float, QPushButton] = {}
         self.photo = PictureTile(_("The photo"), session.thumbnails)
         self.photo.show_words(_("a training photo"))
         self.photo.make_clickable(_("Another photo"))
@@ -99,8 +101,16 @@ class PreviewStrip(QWidget):
         tile.clicked.connect(box.toggle)
         tile.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the box below does the same
         meaning = label(words, "muted", wrap=True)
-        self.boxes[t0], self.tiles[t0] = box, tile
-        self.strip.put(1 + sorted(self.boxes).index(t0), tile, box, meaning)
+        keep = button(
+            _("Keep"),
+            partial(self.keep, t0),
+            "small",
+            _("Make a synthetic image of this picture, kept: it is in Curate then. Undo works."),
+        )
+        keep.setAccessibleName(_("Keep the preview at t0 {t0:g}").format(t0=t0))
+        keep.hide()
+        self.boxes[t0], self.tiles[t0], self.keeps[t0] = box, tile, keep
+        self.strip.put(1 + sorted(self.boxes).index(t0), tile, box, meaning, keep)
 
     def choose(self, t0_set: tuple[float, ...]) -> None:
         """Tick these and no others."""
@@ -175,6 +185,12 @@ class PreviewStrip(QWidget):
             self.note.setText(_("Stopping…"))
             self._session.cancel(self.job_id)
 
+    def keep(self, t0: float) -> None:
+        """Keep the picture at this distance."""
+        job_id, project = self.job_id, self._session.project
+        if job_id is not None:
+            self._session.do(lambda: project.keep_preview(job_id, t0))
+
     def follow(self) -> None:
         """Show what is there by now."""
         is_ready = not self._session.is_read_only and not self._session.is_closing
@@ -186,10 +202,15 @@ class PreviewStrip(QWidget):
         self.stop.setVisible(is_active)
         self.go.setEnabled(is_ready and not is_active)
         is_same = self._asked is not None and self.image_id == self._asked[1]
-        found = {p.t0: str(p.path) for p in preview_pictures(self._session.project, job.id)}
+        found = {p.t0: p for p in preview_pictures(self._session.project, job.id)}
         for t0, tile in self.tiles.items():
-            tile.show_path(found.get(t0, "") if is_same else "")
+            picture = found.get(t0) if is_same else None
+            tile.show_path(str(picture.path) if picture else "")
             tile.show_words("…" if is_active and is_same else "")
+            is_kept = picture is not None and picture.is_kept
+            self.keeps[t0].setVisible(picture is not None)
+            self.keeps[t0].setText(_("✓ Kept") if is_kept else _("Keep"))
+            self.keeps[t0].setEnabled(is_ready and not is_kept)
         self.note.setText(self._words(job, len(found), is_same=is_same))
 
     def _words(self, job: Job, made: int, *, is_same: bool) -> str:
