@@ -307,8 +307,8 @@ def _erasure_note(erased: Sequence[ErasedModel]) -> str:
         return _("Nothing has been erased from the model.")
     names = ", ".join(name for model in erased for name in model.concepts)
     each = _(", a model each") if len(erased) > 1 else ""
-    return _("Erased from the model ({upper}{each}): {names}.").format(
-        upper=erased[0].method.upper(), each=each, names=names
+    return _("Erased from the model ({method}{each}): {names}.").format(
+        method=erased[0].method.upper(), each=each, names=names
     )
 
 
