@@ -131,7 +131,8 @@ class TrainingInputs(Plain):
 class RunInput(Plain):
     """The test predictions of one training run: `probabilities` [n_test][n_labels].
 
-    `epoch_accuracies`: mean per-class test accuracy after each epoch, where it was recorded.
+    `epoch_accuracies`: mean per-class test accuracy after each epoch, where it was recorded;
+    `stopped_at`: the epoch after which the user ended it, None if it was not cut short.
     """
 
     arm: str
@@ -141,6 +142,7 @@ class RunInput(Plain):
     probabilities: tuple[tuple[float, ...], ...]
     best_epoch_accuracy: float
     epoch_accuracies: tuple[float, ...] = ()
+    stopped_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -419,6 +419,16 @@ def _notes(
             f"A single test image of {', '.join(f'“{label}”' for label in single)}: how much such "
             "images differ is guessed from other classes."
         )
+    cut = [
+        f"“{run.arm}” seed {run.seed} (epoch {run.stopped_at})"
+        for run in inputs.runs
+        if run.stopped_at is not None
+    ]
+    if cut:
+        notes.append(
+            f"Ended by hand before the last epoch: {', '.join(cut)}. Such a run learned for less "
+            "long than the others, which may be all there is to a difference."
+        )
     partners = {run.seed for run in arms[baseline]}
     for name, runs in arms.items():
         lonely = [str(run.seed) for run in runs if run.seed not in partners]

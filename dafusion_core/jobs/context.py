@@ -33,7 +33,8 @@ class JobContext(Protocol):
         """Raise Cancelled or Stopped if the job should end now. Call at every step."""
 
     def take_wish(self, what: str) -> bool:
-        """Whether the user has asked for "save" or "sample" since the last time. See `Wish`."""
+        """Whether the user has asked for "save", "sample" or "finish" since the last time. See
+        `Wish`."""
 
     def progress(self, done: float, total: float, phase: str = "") -> None:
         """Report progress in units of the whole job; also a cancel point."""

@@ -45,7 +45,8 @@ class StopJob:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The user wants something of this job while it runs: "save" what the next attempt could go
-    on from, or "sample": show how it is doing. Methods that cannot do it pass it over."""
+    on from, "sample": show how it is doing, or "finish": end the fit at hand and keep its best.
+    Methods that cannot do it pass it over."""
 
     job_id: int
     what: str

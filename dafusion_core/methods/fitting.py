@@ -101,13 +101,19 @@ class Fit:
     # One fit ------------------------------------------------------------------------------
 
     def run(self, unit: JobUnit, place: int, total: int) -> None:
-        """Train, test after every epoch, and finish the unit."""
+        """Train, test after every epoch, and finish the unit.
+
+        With `patience`, and when the user wishes to "finish", the epoch that was best on the
+        validation images is kept, without such images the last whole one; else the last.
+        """
         spec, inputs, ctx = self.spec, self.inputs, self.ctx
         name = f"{self.arm.name}, seed {self.seed}"
         epochs: list[dict[str, Any]] = []
         alarms = Alarms(1 / self.classes)
         said: list[str] = []
         best: tuple[float, int, dict[str, torch.Tensor]] | None = None
+        is_cut = False
+        ctx.take_wish("finish")  # one that came too late was for the fit before
         for epoch in range(spec.epochs):
 
             def at(share: float, epoch: int = epoch) -> None:
@@ -120,14 +126,18 @@ class Fit:
             for text in alarms.look(row["train_loss"], row["train_accuracy"], held_out):
                 said.append(text)
                 ctx.log(f"{name}: {text}", "warning")
-            if spec.patience is None:
-                continue
-            if best is None or held_out > best[0]:
+            if inputs.validation and (best is None or held_out > best[0]):
                 state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
                 best = (held_out, epoch, state)
-            elif epoch - best[1] >= spec.patience:
+            if ctx.take_wish("finish") and epoch + 1 < spec.epochs:
+                is_cut = True
+                ctx.log(f"{name}: ended on request after epoch {epoch + 1} of {spec.epochs}.")
                 break
-        if best is not None:
+            if spec.patience is not None and best and epoch - best[1] >= spec.patience:
+                break
+        if spec.patience is None and not is_cut:
+            best = None  # the last epoch counts
+        if best is not None and best[1] + 1 < len(epochs):
             self.network.load_state_dict(best[2])
             self._tested = self._predict(inputs.test, at)
         probabilities, truth, features = self._tested
@@ -140,6 +150,7 @@ class Fit:
             "weights_sha256": weights_hash(spec.weights, spec.backbone),
             "epochs": epochs,
             "chosen_epoch": best[1] + 1 if best else len(epochs),
+            "stopped_at": len(epochs) if is_cut else None,
             "alarms": said,
             "test": {
                 "image_ids": [image.id for image in inputs.test],

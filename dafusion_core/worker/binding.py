@@ -332,6 +332,7 @@ def bind_evaluation(db: Database, spec: EvaluationSpec) -> EvaluationInputs:
                 epoch_accuracies=tuple(
                     row["test_accuracy"] for row in run.record["epochs"] if "test_accuracy" in row
                 ),
+                stopped_at=run.record.get("stopped_at"),
             )
             for run in runs
         ),

@@ -61,6 +61,40 @@ def test_early_stopping_takes_the_best_epoch_of_validation(
         train.run(spec, dataclasses.replace(inputs, validation=()), UNITS[:1], ctx)
 
 
+@pytest.mark.parametrize("has_validation", [True, False])
+def test_a_fit_ends_on_request_with_its_best_epoch(
+    tmp_path: Path, ctx: NullContext, monkeypatch: pytest.MonkeyPatch, *, has_validation: bool
+) -> None:
+    inputs = make_inputs(tmp_path)
+    if not has_validation:
+        inputs = dataclasses.replace(inputs, validation=())
+    planned = iter([0.5, 0.7, 0.6] * 3)
+    rows: list[dict[str, Any]] = []
+    real = fitting.Fit._do_epoch
+
+    def fake(self: Any, epoch: int, unit: Any, at: Any) -> dict[str, Any]:
+        row = real(self, epoch, unit, at) | {"validation_accuracy": next(planned)}
+        rows.append(row | {"state": {k: v.clone() for k, v in self.network.state_dict().items()}})
+        return row
+
+    wishes = iter(["", "", "", "finish", *[""] * 9])  # asked before, and after each epoch
+    monkeypatch.setattr(NullContext, "take_wish", lambda self, what: next(wishes) == what)
+    monkeypatch.setattr(fitting.Fit, "_do_epoch", fake)
+    spec = make_spec(arms=(Arm("real"),), epochs=4, protocol="finetune")
+    train.run(spec, inputs, UNITS[:1], ctx)
+    files, record = ctx.results["real/0"]
+    assert (len(rows), record["stopped_at"]) == (3, 3)
+    chosen = 2 if has_validation else 3
+    assert record["chosen_epoch"] == chosen
+    assert record["test_accuracy_last"] == pytest.approx(rows[chosen - 1]["test_accuracy"])
+    with safe_open(str(files["weights"]), framework="pt") as stream:
+        for name, value in rows[chosen - 1]["state"].items():
+            assert torch.equal(stream.get_tensor(name), value)
+    train.run(spec, inputs, UNITS[:1], ctx)  # nobody wishes: all epochs, and the last one counts
+    _, record = ctx.results["real/0"]
+    assert (record["stopped_at"], record["chosen_epoch"]) == (None, 4)
+
+
 def test_alarms() -> None:
     stuck = Alarms(chance=0.25)
     said = [stuck.look(1.4, 0.3, 0.3) for _ in range(8)]

@@ -154,3 +154,24 @@ def test_a_training_can_be_stopped_from_its_page(
     qtbot.waitUntil(lambda: bool(newest(page.project.jobs(), "train").is_held))  # type: ignore[union-attr]
     qtbot.waitUntil(lambda: not page.stop.isVisible())
     assert states(window)["train"] is JobState.QUEUED
+
+
+def test_a_running_fit_can_be_cut_short(
+    qtbot: QtBot, window: MainWindow, page: TrainPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_TEST_STEP_S", "0.08")
+    workspace_of(window).show_step(Step.TRAIN)
+    assert not page.finish.isVisible()
+    choices = TrainChoices(seeds=2)
+    page.session.run(lambda: queue_training(page.project, choices))
+    qtbot.waitUntil(page.finish.isVisible, timeout=15_000)
+    page.finish.click()
+    assert not page.finish.isEnabled()
+    wait_until_done(qtbot, window)
+    cut = [run for run in page.project.runs() if run.record["stopped_at"]]
+    assert len(cut) == 1
+    assert not page.finish.isVisible()
+    words = [page.table.item(n, 1).text() for n in range(page.table.rowCount())]  # type: ignore[union-attr]
+    assert sum("ended by hand after epoch 1" in text for text in words) == 1
+    (found,) = page.project.evaluations()
+    assert any("Ended by hand" in note for note in found.result["notes"])

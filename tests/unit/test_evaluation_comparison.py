@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,6 +235,16 @@ def test_only_common_seeds_are_paired() -> None:
     verdict = compare_runs(EvaluationInputs(LABELS, tuple(fewer)), SPEC)
     assert verdict.arms[0].seeds == (1, 3)
     assert any("Seeds 0, 2 of “DA-Fusion”" in note for note in verdict.notes)
+
+
+def test_runs_that_were_cut_short_are_named() -> None:
+    inputs = random_runs({"standard": 0.5, "DA-Fusion": 0.6}, 2, 10)
+    whole = compare_runs(inputs, SPEC)
+    assert not any("by hand" in note for note in whole.notes)
+    cut = replace(inputs.runs[2], stopped_at=7)
+    verdict = compare_runs(replace(inputs, runs=(*inputs.runs[:2], cut, *inputs.runs[3:])), SPEC)
+    (note,) = set(verdict.notes) - set(whole.notes)
+    assert "before the last epoch: “DA-Fusion” seed 0 (epoch 7)." in note
 
 
 def test_a_verdict_survives_json() -> None:

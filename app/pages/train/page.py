@@ -81,6 +81,17 @@ class TrainPage(Page):
             ),
         )
         self.stop.hide()
+        self.finish = button(
+            _("End this run here"),
+            self._finish,
+            tip=_(
+                "Ends the run at work after its current epoch and keeps its best epoch on the "
+                "validation images, or the last where there are none. The next run begins then; "
+                "the table and the verdict say that this one was cut short."
+            ),
+        )
+        self.finish.hide()
+        self.buttons.addWidget(self.finish)
         self.buttons.addWidget(self.stop)
         self.buttons.addWidget(action_button(actions["train"], "primary"))
         self.alpha = number(
@@ -177,6 +188,7 @@ class TrainPage(Page):
             ),
         )
         self._job_id: int | None = None
+        self._done: tuple[int, int] | None = None
         self._is_chosen = False  # before the user has said which results to show
         for field in (self.seeds, self.epochs):
             field.valueChanged.connect(lambda _v: self._say_cost())
@@ -231,6 +243,12 @@ class TrainPage(Page):
             self.stop.hide()
             self.note.setText(_("Stopping…"))
             self.session.pause(self._job_id)
+
+    def _finish(self) -> None:
+        if self._job_id is not None:
+            self.finish.setEnabled(False)  # until the run has ended
+            self.note.setText(_("This run ends after its current epoch…"))
+            self.session.jobs.wish(self._job_id, "finish")
 
     def _show_balance(self) -> None:
         if self.parts.currentWidget() is self.balance:
@@ -305,6 +323,12 @@ class TrainPage(Page):
         is_active = job is not None and job.state in (JobState.RUNNING, JobState.QUEUED)
         can_stop = is_active and job is not None and not job.is_held
         self.stop.setVisible(can_stop and not self.session.is_read_only)
+        is_running = job is not None and job.state is JobState.RUNNING
+        self.finish.setVisible(is_running and not self.session.is_read_only)
+        done = (job.id, job.done) if job else None
+        if done != self._done:
+            self.finish.setEnabled(True)
+            self._done = done
         self.try_it.show_runs(runs)
         self.try_it.refresh()
         if self.parts.currentWidget() is self.experiments:

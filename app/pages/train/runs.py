@@ -113,6 +113,10 @@ class RunsView(QWidget):
         record = run.record
         arms: list[dict[str, Any]] = self._jobs[run.job_id].spec["arms"]
         words = arm_words(next((one for one in arms if one["name"] == run.arm), {}))
+        if record.get("stopped_at"):
+            words = _("{words}; ended by hand after epoch {epoch:,}").format(
+                words=words, epoch=record["stopped_at"]
+            )
         return [
             run.arm,
             _("job {id}: {words}").format(id=run.job_id, words=words) if several else words,
