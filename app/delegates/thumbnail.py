@@ -35,6 +35,7 @@ class ThumbnailDelegate(QStyledItemDelegate):
         self._loader = loader
         self._prepared: OrderedDict[tuple[object, ...], QPixmap] = OrderedDict()
         self._prepared_bytes = 0
+        self._waiting: set[tuple[int, int]] = set()
         self.size = 128
         self.has_captions = False
         theme.changed.connect(self.forget)
@@ -43,6 +44,11 @@ class ThumbnailDelegate(QStyledItemDelegate):
         """Colours have changed: draw everything anew."""
         self._prepared.clear()
         self._prepared_bytes = 0
+
+    def take_waiting(self) -> set[tuple[int, int]]:
+        """Row and column of the cells painted without their picture since this was last asked."""
+        waiting, self._waiting = self._waiting, set()
+        return waiting
 
     def cell_size(self) -> Size:
         """Width and height of every cell."""
@@ -75,7 +81,8 @@ class ThumbnailDelegate(QStyledItemDelegate):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(theme.colors.accent_soft))
             painter.drawRoundedRect(QRectF(cell).adjusted(1, 1, -1, -1), RADIUS + 2, RADIUS + 2)
-        self._paint_look(painter, cell.adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN), look)
+        if not self._paint_look(painter, cell.adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN), look):
+            self._waiting.add((index.row(), index.column()))
         if is_selected or has_focus:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             pen = QPen(QColor(theme.colors.accent), 2.5 if has_focus else 1.5)
@@ -85,7 +92,8 @@ class ThumbnailDelegate(QStyledItemDelegate):
             painter.drawRoundedRect(ring, RADIUS + 2, RADIUS + 2)
             painter.restore()
 
-    def _paint_look(self, painter: QPainter, frame: QRect, look: Look) -> None:
+    def _paint_look(self, painter: QPainter, frame: QRect, look: Look) -> bool:
+        """Paint the picture; False if it is not loaded yet and something else stands for it."""
         device = painter.device()
         ratio = device.devicePixelRatio() if device else 1.0
         pixmap = None
@@ -96,11 +104,12 @@ class ThumbnailDelegate(QStyledItemDelegate):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint_stand_in(painter, QRectF(frame), look)
             painter.restore()
-            return
+            return not look.path
         area = fitted(pixmap, QRectF(frame)).toRect()
         # No hint for smooth scaling here: nothing is scaled, and with that hint Qt hands every
         # copy of a pixmap with soft corners to other threads and waits for them.
         painter.drawPixmap(area.topLeft(), self._prepare(pixmap, area.size(), ratio, look))
+        return True
 
     def _paint_stand_in(self, painter: QPainter, frame: QRectF, look: Look) -> None:
         if look.kind == CellKind.WAITING:

@@ -31,7 +31,7 @@ from app.models.roles import (
     Index,
     Look,
 )
-from app.models.rows import WINDOW
+from app.models.rows import WINDOW, PathTexts
 from app.models.synthetic_list import SyntheticListModel
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, ImageRecord, UnitState
@@ -45,6 +45,8 @@ class CurationGridModel(QAbstractTableModel):
         super().__init__(parent)
         self.project = project
         self.pictures = SyntheticListModel(project, self)
+        self._photo_file = PathTexts(project.image_path)
+        self._picture_file = PathTexts(project.synthetic_path)
         self.job_id: int | None = None
         self.t0_set: list[float] = []
         self._all_rows: list[GridRow] = []
@@ -288,12 +290,12 @@ class CurationGridModel(QAbstractTableModel):
     def source_path(self, source_id: int) -> str:
         """The photo's file, "" if it is gone."""
         source = self.photo(source_id)
-        return "" if source is None else str(self.project.image_path(source))
+        return "" if source is None else self._photo_file(source)
 
     def picture_path(self, synthetic_id: int | None) -> str:
         """The synthetic image's file, "" if there is none."""
         image = None if synthetic_id is None else self.pictures.by_id(synthetic_id)
-        return "" if image is None else str(self.project.synthetic_path(image))
+        return "" if image is None else self._picture_file(image)
 
     def counts(self) -> list[Counts]:
         """Per t0 column, over the classes shown."""
@@ -372,7 +374,7 @@ class CurationGridModel(QAbstractTableModel):
             source = self.source(index)
             if source is None:
                 return Look(CellKind.PHOTO)
-            return Look(CellKind.PHOTO, str(self.project.image_path(source)), source.label)
+            return Look(CellKind.PHOTO, self._photo_file(source), source.label)
         cell = self.cell(index)
         if cell is None:
             return None
@@ -386,7 +388,7 @@ class CurationGridModel(QAbstractTableModel):
         if source is None:
             return None
         if role == PATH_ROLE:
-            return str(self.project.image_path(source))
+            return self._photo_file(source)
         if role == CAPTION_ROLE:
             return source.label
         if role == RECORD_ROLE:

@@ -20,7 +20,7 @@ from app.models.roles import (
     Index,
     Look,
 )
-from app.models.rows import WindowedRows
+from app.models.rows import PathTexts, WindowedRows
 from app.text import PART_NAMES
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import Curation, ImageRecord
@@ -32,7 +32,7 @@ class ImageListModel(QAbstractListModel):
 
     def __init__(self, project: Project, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._project = project
+        self._path_of = PathTexts(project.image_path)
         self._rows = WindowedRows[ImageRecord](project.images_by_id)
 
     def show_images(self, ids: Iterable[int]) -> None:
@@ -89,7 +89,7 @@ class ImageListModel(QAbstractListModel):
             return Look(CellKind.PHOTO)
         return Look(
             CellKind.PHOTO,
-            str(self._project.image_path(image)),
+            self._path_of(image),
             Path(image.original_path).name,
             Curation.REJECTED if image.is_rejected else None,
             0,
@@ -99,7 +99,7 @@ class ImageListModel(QAbstractListModel):
     def _of_record(self, image: ImageRecord, role: int) -> Any:
         name = Path(image.original_path).name
         if role == PATH_ROLE:
-            return str(self._project.image_path(image))
+            return self._path_of(image)
         if role == CAPTION_ROLE:
             return name
         if role == RECORD_ROLE:

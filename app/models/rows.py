@@ -4,13 +4,40 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 WINDOW = 200
 KEPT = 5000  # records; thousands are a few megabytes
 MANY_REMOVED = 1000
+
+
+class HasPath(Protocol):
+    """A record of something with a file."""
+
+    @property
+    def path(self) -> str:
+        """The file as the project knows it."""
+
+
+class PathTexts:
+    """Where the files of records are, as text. A repaint asks for every picture in view, and
+    putting a path together takes a third of the time that painting it does."""
+
+    def __init__(self, place: Callable[[Any], Path]) -> None:
+        self._place = place
+        self._known: dict[str, str] = {}
+
+    def __call__(self, record: HasPath) -> str:
+        """The file of a record."""
+        found = self._known.get(record.path)
+        if found is None:
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            found = self._known[record.path] = str(self._place(record))
+        return found
 
 
 class WindowedRows(Generic[T]):

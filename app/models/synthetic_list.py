@@ -19,7 +19,7 @@ from app.models.roles import (
     Index,
     Look,
 )
-from app.models.rows import WindowedRows
+from app.models.rows import PathTexts, WindowedRows
 from app.text import CURATION_NAMES
 from dafusion_core.api.project import Project
 from dafusion_core.domain.records import SyntheticImage
@@ -33,7 +33,7 @@ class SyntheticListModel(QAbstractListModel):
 
     def __init__(self, project: Project, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._project = project
+        self._path_of = PathTexts(project.synthetic_path)
         self._rows = WindowedRows[SyntheticImage](project.synthetic)
 
     @property
@@ -96,7 +96,7 @@ class SyntheticListModel(QAbstractListModel):
             return Look(CellKind.SYNTHETIC)
         return Look(
             CellKind.SYNTHETIC,
-            str(self._project.synthetic_path(image)),
+            self._path_of(image),
             f"t0 {image.t0:g}",
             image.curation,
             image.rating,
@@ -116,7 +116,7 @@ class SyntheticListModel(QAbstractListModel):
         if image is None:
             return None
         if role == PATH_ROLE:
-            return str(self._project.synthetic_path(image))
+            return self._path_of(image)
         if role == CURATION_ROLE:
             return image.curation
         if role == RATING_ROLE:

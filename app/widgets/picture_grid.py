@@ -11,7 +11,7 @@ from PySide6.QtCore import (
     QRect,
     Qt,
 )
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QWidget
 
 from app.delegates.thumbnail import MARGIN, ThumbnailDelegate
@@ -42,10 +42,26 @@ class PictureGrid(QTableView):
         for header in (self.verticalHeader(), self.horizontalHeader()):
             header.setMinimumSectionSize(16)
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        loader.ready.connect(self.viewport().update)
+        # Scrolling then moves what is painted and paints the rest: Qt does so for widgets that
+        # paint every pixel, see `paintEvent`.
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        loader.ready.connect(self._update_waiting)
         theme.changed.connect(self.viewport().update)
         self.verticalScrollBar().valueChanged.connect(loader.forget_waiting)
         self.set_picture_size(128)
+
+    def _update_waiting(self) -> None:
+        """Pictures have been loaded: paint the cells again that had none."""
+        for row, column in self.thumbnails.take_waiting():
+            self.update(self.model().index(row, column))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The ground, then the cells."""
+        painter = QPainter(self.viewport())
+        painter.setClipRegion(event.region())
+        painter.fillRect(event.rect(), QColor(theme.colors.window))
+        painter.end()
+        super().paintEvent(event)
 
     def set_picture_size(self, size: int) -> None:
         """The longest side of a picture, in pixels."""

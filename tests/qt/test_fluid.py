@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QPoint, QRect
 from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.delegates import thumbnail
 from app.main_window import MainWindow
+from app.models.roles import PATH_ROLE
 from app.pages.curate.page import CuratePage
 from app.steps import Step
 from app.theme import Mode, theme
@@ -108,12 +111,74 @@ def test_pictures_are_copied_not_scaled(qtbot: QtBot, page: CuratePage) -> None:
 
     def paint_look(painter, frame, look):
         painting.append(painter)
-        paint(painter, frame, look)
+        return paint(painter, frame, look)
 
     page.grid.thumbnails._paint_look = paint_look
     page.grid.viewport().update()
     qtbot.waitUntil(lambda: bool(hints))
     assert not any(found & QPainter.RenderHint.SmoothPixmapTransform for found in hints)
+
+
+@pytest.mark.parametrize("view_name", ["grid", "list"])
+def test_scrolling_paints_what_comes_into_view_and_leaves_it_right(
+    qtbot: QtBot, page: CuratePage, view_name: str
+) -> None:
+    page.resize(900, 560)
+    page.show_view(view_name)
+    view = page.pictures
+    page.decide(Curation.REJECTED)
+    settle(qtbot, page)
+    qtbot.waitUntil(lambda: not page.session.thumbnails._waiting)
+    qtbot.wait(100)
+    bar, viewport = view.verticalScrollBar(), view.viewport()
+    assert bar.maximum() > 100
+    painted: list[int] = []
+    view.paintEvent = lambda event: (  # type: ignore[method-assign]
+        painted.append(event.rect().height()),
+        type(view).paintEvent(view, event),
+    )
+    for value in (40, 100, 70, 0, bar.maximum()):
+        painted.clear()
+        before = bar.value()
+        bar.setValue(value)
+        QApplication.processEvents()
+        # Fewer than half of the rows, where fewer than half are new.
+        if abs(value - before) < viewport.height() / 4:
+            assert max(painted) < viewport.height() / 2
+        qtbot.waitUntil(lambda: not page.session.thumbnails._waiting)
+        qtbot.wait(60)
+        # What is on the screen is what a whole repaint would make of it.
+        place = viewport.mapTo(viewport.window(), QPoint(0, 0))
+        screen = page.screen().grabWindow(
+            page.winId(), place.x(), place.y(), viewport.width(), viewport.height()
+        )
+        assert screen.toImage() == viewport.grab().toImage().convertToFormat(
+            screen.toImage().format()
+        )
+
+
+def test_only_pictures_that_were_missing_are_painted_when_some_arrive(
+    qtbot: QtBot, page: CuratePage
+) -> None:
+    page.grid.focus_first()
+    qtbot.waitUntil(lambda: not page.session.thumbnails._waiting)
+    qtbot.wait(100)
+    loader = page.session.thumbnails
+    shown = page.model.index(1, 2)
+    path = str(shown.data(PATH_ROLE))
+    for key in [key for key in loader._pixmaps if key[0] == path]:
+        del loader._pixmaps[key]
+    page.grid.update(shown)
+    painted: list[QRect] = []
+    page.grid.paintEvent = lambda event: (  # type: ignore[method-assign]
+        painted.append(event.rect()),
+        type(page.grid).paintEvent(page.grid, event),
+    )
+    qtbot.waitUntil(lambda: len(painted) > 1)
+    assert {page.grid.visualRect(shown).united(rect) for rect in painted} == {
+        page.grid.visualRect(shown)
+    }
+    assert not page.grid.thumbnails.take_waiting()
 
 
 def test_what_is_loaded_beforehand_has_no_torch() -> None:
