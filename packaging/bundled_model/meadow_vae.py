@@ -1,9 +1,10 @@
 """Train the autoencoder of the meadow model on random crops.
 
 Loss: saturation-weighted L1 + 2 L2 (10 L2 over the last fifth, for fidelity) + L1 of the picture
-gradients + a KL term so small that no latent channel is closed. A third of the crops get their hue turned. After three fifths of
-``--minutes`` whole pictures replace the crops. The learning rate stays level and falls to nothing
-over the last fifth; a finished training goes on with ``--resume`` and a larger ``--minutes``.
+gradients + a KL term so small that no latent channel is closed. A third of the crops get their hue
+turned. After three fifths of ``--minutes`` whole pictures replace the crops. The learning rate is
+level and falls to nothing over the last fifth; a finished training goes on with ``--resume`` and a
+larger ``--minutes``.
 """
 
 from __future__ import annotations
