@@ -357,8 +357,7 @@ def chain(
         guidance=GUIDANCE,
         generation_steps=4 if bench.smoke else STEPS,
         seeds=(seed,),
-        epochs=1 if bench.smoke else 10,
-        iterations_per_epoch=4 if bench.smoke else 40,
+        epochs=1 if bench.smoke else df.ChainOptions().epochs,
         seed=seed,
     )
     with df.create(folder / "fewshot.dafusion") as project:
