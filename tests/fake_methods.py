@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -162,4 +163,8 @@ def run(connection: Connection, settings: WorkerSettings) -> None:
     for kind in ("erase", "invert", "generate", "train"):
         registry.METHODS[kind] = f"tests.fake_methods:{kind}"
     registry.METHODS["preview"] = "tests.fake_methods:generate"
+    if "DAFUSION_TEST_HUB" in os.environ:
+        from dafusion_core.methods import download
+
+        download.PROGRAM = (sys.executable, os.environ["DAFUSION_TEST_HUB"])
     main.run(connection, settings)

@@ -145,8 +145,11 @@ class JobTableModel(QAbstractTableModel):
             else:
                 fraction = progress.done / progress.total if progress.total else fraction
                 phase = f"{progress.phase} · " if progress.phase else ""
-                speed = speed_words(self._began.get(job.id, progress), progress)
-                detail = f"{phase}{detail} · {speed}{_time_left(progress)}"
+                if job.kind == "download":  # megabytes say more than “0 of 1”
+                    detail = f"{phase}{_time_left(progress)}"
+                else:
+                    speed = speed_words(self._began.get(job.id, progress), progress)
+                    detail = f"{phase}{detail} · {speed}{_time_left(progress)}"
             words, at = self._wished.get(job.id, ("", 0.0))
             if words and time.monotonic() - at < WISH_SHOWN_S:
                 detail += f" · {words}"

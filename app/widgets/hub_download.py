@@ -1,12 +1,13 @@
-"""Fetching a base model from the hub: size and licence first, then progress, cancel, going on.
+"""Fetching a base model from the hub: size and licence first, then a job of the queue.
 
-A helper process does it, because the window's own process never touches the network; how far it
-is shows in the cache folder.
+A helper process asks the hub, because the window's own process never touches the network; how far
+a download is shows in the cache folder.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QTimer, Signal
@@ -16,6 +17,7 @@ from app.costs import size_words
 from app.widgets.helper import Helper
 from app.widgets.parts import button, label, row
 from dafusion_core.api.base_models import bytes_here, describe_model, hub_cache
+from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import ModelSource
 from dafusion_core.language import _
 
@@ -28,16 +30,20 @@ class HubDownload(QWidget):
 
     Signals:
         arrived(): the model is on this computer now.
+        wanted(ModelSource, int): the user agreed to download it; the int is its bytes.
+        unwanted(int): the job that downloads it shall be cancelled.
     """
 
     arrived = Signal()
+    wanted = Signal(object, object)
+    unwanted = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.source = ModelSource("hub", "")
         self.helper = Helper(self)
         self.helper.answered.connect(self._on_answer)
-        self._is_looking = False
+        self._job: Job | None = None
         self._bytes = 0
         self.note = label("", "muted", wrap=True, select=True)
         self.bar = QProgressBar()
@@ -63,11 +69,11 @@ class HubDownload(QWidget):
         self._show_idle("")
 
     def show_source(self, source: ModelSource) -> None:
-        """Speak of another model; a download of the one before ends, what arrived is kept."""
+        """Speak of another model; a download of the one before goes on."""
         if source == self.source:
             return
         self.end()
-        self.source, self._bytes = source, 0
+        self.source, self._bytes, self._job = source, 0, None
         self._show_idle("")
 
     def _show_idle(self, words: str) -> None:
@@ -87,41 +93,61 @@ class HubDownload(QWidget):
         self.look.setEnabled(bool(self.source.location))
         self.go.setVisible(facts is None and bool(self._bytes))
 
-    def _run(self, *arguments: str) -> None:
+    def _look(self) -> None:
+        self.note.setText(_("Asking huggingface.co…"))
         name = self.source.location
         if self.source.revision:
             name += f"@{self.source.revision}"
-        self.helper.start("models", "download", name, *arguments, online=True)
+        self.helper.start("models", "download", name, "--look", online=True)
         self.look.hide()
-        self.go.hide()
         self.stop.show()
 
-    def _look(self) -> None:
-        self._is_looking = True
-        self.note.setText(_("Asking huggingface.co…"))
-        self._run("--look")
-
     def _download(self) -> None:
-        self._is_looking = False
-        self._run("--yes")
-        self.bar.show()
-        self._show_progress()
-        self._watch.start()
+        self.go.hide()
+        self.note.setText(_("Starting…"))
+        self.wanted.emit(self.source, self._bytes)
+
+    def follow(self, jobs: Sequence[Job]) -> None:
+        """Show the newest download of this model, if there is one."""
+        mine = [
+            job
+            for job in jobs
+            if job.kind == "download" and job.spec["model"] == self.source.to_dict()
+        ]
+        if not mine or self.helper.is_busy:
+            return
+        before, job = self._job, mine[-1]
+        self._job = job
+        self._bytes = int(job.spec["bytes"]) or self._bytes
+        if job.state in (JobState.QUEUED, JobState.RUNNING) and not job.is_held:
+            self.look.hide()
+            self.go.hide()
+            self.stop.show()
+            self.bar.show()
+            self._show_progress()
+            self._watch.start()
+        elif before is None or before.state is not job.state or before.is_held != job.is_held:
+            self._show_idle(_ended_words(job))
+            if job.state is JobState.SUCCEEDED:
+                self.arrived.emit()
 
     def _show_progress(self) -> None:
         here = bytes_here(self.source)
         self.bar.setValue(round(STEPS * min(1.0, here / max(1, self._bytes))))
-        self.note.setText(
-            _("{here} of {total}").format(here=size_words(here), total=size_words(self._bytes))
-        )
+        words = _("{here} of {total}").format(here=size_words(here), total=size_words(self._bytes))
+        if self._job is not None and self._job.state is JobState.QUEUED:
+            words = _("{words}; next in the queue.").format(words=words)
+        self.note.setText(words)
 
     def cancel(self) -> None:
-        """End the helper; what has arrived stays and the next download goes on from there."""
+        """End the download, or the question; what has arrived stays and the next one goes on."""
+        is_asking = self.helper.is_busy
         self.end()
-        here = bytes_here(self.source)
-        self._show_idle(
-            _("Stopped. {here} are kept.").format(here=size_words(here)) if here else _("Stopped.")
-        )
+        if is_asking or self._job is None:
+            self._show_idle("")
+        else:
+            self.note.setText(_("Stopping…"))
+            self.unwanted.emit(self._job.id)
 
     def end(self) -> None:
         """End the helper without a word."""
@@ -133,7 +159,7 @@ class HubDownload(QWidget):
         if "error" in answer:
             error = answer["error"]
             self._show_idle(f"{error['text']} {error.get('hint', '')}".strip())
-        elif self._is_looking:
+        else:
             self._bytes = int(answer["bytes"])
             free = _free_words()
             self._show_idle(
@@ -147,9 +173,16 @@ class HubDownload(QWidget):
                     free=free,
                 )
             )
-        else:
-            self._show_idle("")
-            self.arrived.emit()
+
+
+def _ended_words(job: Job) -> str:
+    """What to say of a download that is not at work, "" where the model is all there is to say."""
+    if job.state is JobState.FAILED:
+        return f"{job.error_text or _('It did not work.')} {job.error_hint or ''}".strip()
+    here = bytes_here(ModelSource.from_dict(job.spec["model"]))
+    if job.state is JobState.SUCCEEDED or not here:
+        return ""
+    return _("Stopped. {here} are kept.").format(here=size_words(here))
 
 
 def _free_words() -> str:

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dafusion_core.domain.errors import EnvironmentProblem
+from dafusion_core.domain.errors import EnvironmentProblem, UserError
 from dafusion_core.domain.footprint import ModelShape, sampling_bytes
-from dafusion_core.domain.specs import Memory, ModelSource
+from dafusion_core.domain.records import Job, JobState
+from dafusion_core.domain.specs import DownloadSpec, Memory, ModelSource
+from dafusion_core.language import _
 from dafusion_core.resources import resource_path
+from dafusion_core.storage import hub
+from dafusion_core.storage.hub import hub_cache
 
-__all__ = ["ModelFacts", "bytes_here", "describe_model", "estimate_memory", "hub_cache"]
+if TYPE_CHECKING:
+    from dafusion_core.api.project import Project
+
+__all__ = ["ModelFacts", "bytes_here", "describe_model", "download_model", "estimate_memory"]
+__all__ += ["hub_cache"]
 
 _MOST_HEADER = 100_000_000  # bytes; what the format allows
 _SD1 = ((320, 640, 1280, 1280), 2, (128, 256, 512, 512), 8)
@@ -39,26 +46,28 @@ class ModelFacts:
     shape: ModelShape | None
 
 
-def hub_cache() -> Path:
-    """Where downloaded models are kept, as huggingface_hub decides it."""
-    if place := os.environ.get("HF_HUB_CACHE"):
-        return Path(place).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or str(Path(base) / "huggingface")
-    return Path(home).expanduser() / "hub"
-
-
-def _hub_folder(location: str) -> Path:
-    return hub_cache() / f"models--{location.replace('/', '--')}"
-
-
 def bytes_here(source: ModelSource) -> int:
     """How much of a hub model has arrived on this computer, unfinished files included."""
-    blobs = _hub_folder(source.location) / "blobs"
-    try:
-        return sum(path.stat().st_size for path in blobs.iterdir())
-    except OSError:
-        return 0
+    return hub.bytes_here(source.location)
+
+
+def download_model(project: Project, source: ModelSource, size: int = 0) -> Job:
+    """Queue the download of a hub model, before other work; `size`: its bytes, for the progress.
+
+    Only after the user has agreed to its size and licence. Raises UserError when it is no hub
+    model. A download of it that waits, runs or ended early goes on instead of a second one.
+    """
+    if source.kind != "hub":
+        raise UserError(_("“{model}” is on this computer already.").format(model=source.title))
+    project.file.require_writable()
+    for job in reversed(project.jobs()):
+        same = job.kind == "download" and job.spec["model"] == source.to_dict()
+        if same and job.state is not JobState.SUCCEEDED:
+            if job.state is not JobState.RUNNING:
+                project.resume(job.id)
+            return project.job(job.id)
+    waiting = [job.priority for job in project.jobs([JobState.QUEUED])]
+    return project.enqueue(DownloadSpec(source, size), max(waiting, default=0) + 1)
 
 
 def _locate(source: ModelSource) -> Path | None:
@@ -70,7 +79,7 @@ def _locate(source: ModelSource) -> Path | None:
     if source.kind != "hub":
         path = Path(source.location).expanduser()
         return path if source.location and path.exists() else None
-    folder = _hub_folder(source.location)
+    folder = hub.hub_folder(source.location)
     wanted = source.revision or "main"
     reference = folder / "refs" / wanted
     try:
@@ -163,7 +172,7 @@ def _licence(folder: Path) -> str:
             continue
         if found := re.search(r"(?im)^licen[cs]e:\s*\"?([^\s\"]+?)\.?\"?(?:\s|$)", text):
             return found.group(1)
-    return "see its LICENSE file" if any(folder.glob("LICENSE*")) else ""
+    return _("see its LICENSE file") if any(folder.glob("LICENSE*")) else ""
 
 
 def estimate_memory(

@@ -13,6 +13,7 @@ from dafusion_core.domain.records import Concept, ImageRecord, Part
 from dafusion_core.domain.specs import (
     AnySpec,
     CheckSpec,
+    DownloadSpec,
     ErasureSpec,
     EvaluationSpec,
     GenerationPlan,
@@ -23,6 +24,7 @@ from dafusion_core.domain.specs import (
     TrainingSpec,
     derive_seed,
 )
+from dafusion_core.language import _, count, ngettext
 from dafusion_core.storage.concepts import all_concepts
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import find_images
@@ -41,8 +43,10 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
     match spec:
         case ErasureSpec():
             names = ", ".join(spec.concepts)
-            each = ", one model each" if spec.per_concept else ""
-            title = f"Erase {names} ({spec.method.upper()}{each})"
+            each = _(", one model each") if spec.per_concept else ""
+            title = _("Erase {names} ({method}{each})").format(
+                names=names, method=spec.method.upper(), each=each
+            )
             kind, units, needs = "erase", [NewUnit("model", spec.seed)], {}
             if spec.per_concept:
                 units = [
@@ -51,7 +55,9 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
                 ]
         case InversionSpec():
             concepts = all_concepts(db)
-            title = f"Learn {_count(len(concepts), 'class', 'classes')} from pictures"
+            title = count(
+                len(concepts), "Learn {n} class from pictures", "Learn {n} classes from pictures"
+            )
             units = [
                 NewUnit(str(c.id), derive_seed(spec.seed, "invert", c.name), {"concept_id": c.id})
                 for c in concepts
@@ -62,7 +68,7 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
             units = generation_units(
                 spec, images, all_concepts(db), by_concept=_has_weights_per_concept(db, spec)
             )
-            title = f"Generate {_count(len(units), 'image', 'images')}"
+            title = count(len(units), "Generate {n} image", "Generate {n} images")
             kind = "generate"
             needs = {"erase": spec.erasure_job, "invert": spec.inversion_job}
         case PreviewSpec():
@@ -76,7 +82,7 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
                 )
                 for start in range(0, len(made), _CHECKED)
             ]
-            title = f"Check {_count(len(made), 'image', 'images')}"
+            title = count(len(made), "Check {n} image", "Check {n} images")
             kind, needs = "check", {"generate": spec.generation_job}
         case TrainingSpec():
             units = [
@@ -88,23 +94,30 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
                 for seed in spec.seeds
                 for arm in spec.arms
             ]
-            title = f"Train {spec.backbone}, {_count(len(units), 'run', 'runs')}"
+            title = ngettext(
+                "Train {network}, {n} run", "Train {network}, {n} runs", len(units)
+            ).format(network=spec.backbone, n=len(units))
             kind, needs = "train", {}
             for arm in spec.arms:
                 _require(db, arm.generation_job, "generate")
         case EvaluationSpec():
             kind, units, needs = "compare", [NewUnit("verdict", spec.seed)], {}
-            title = f"Compare with “{spec.baseline}”"
+            title = _("Compare with “{baseline}”").format(baseline=spec.baseline)
             _require(db, spec.training_job, "train")
         case PredictionSpec():
             kind, units, needs = "predict", [NewUnit("table", 0)], {}
-            title = f"Look at {_count(len(spec.paths), 'picture', 'pictures')}"
+            title = count(len(spec.paths), "Look at {n} picture", "Look at {n} pictures")
             get_run(db, spec.run_id)
         case ModelExportSpec():
             units = [NewUnit(form, 0, {"format": form}) for form in spec.formats]
             run = get_run(db, spec.run_id)
             kind, needs = "export", {}
-            title = f"Export the classifier “{run.arm}”, seed {run.seed}"
+            title = _("Export the classifier “{arm}”, seed {seed}").format(
+                arm=run.arm, seed=run.seed
+            )
+        case DownloadSpec():
+            kind, units, needs = "download", [NewUnit("model", 0)], {}
+            title = _("Download {model}").format(model=spec.model.location)
     for needed_kind, job_id in needs.items():
         _require(db, job_id, needed_kind)
     return add_job(db, kind, title, spec, units, needs=_needs(spec), priority=priority)
@@ -134,19 +147,24 @@ def _preview(db: Database, spec: PreviewSpec) -> tuple[str, list[NewUnit]]:
     images = find_images(db, split_id=spec.plan.split_id, part=Part.TRAIN, ids=[spec.image_id])
     if not images:
         raise UserError(
-            f"Image {spec.image_id} is not a training image of this split.",
-            "Synthetic images are made from training images only: choose one of those.",
+            _("Image {image_id} is not a training image of this split.").format(
+                image_id=spec.image_id
+            ),
+            _("Synthetic images are made from training images only: choose one of those."),
         )
     plan = replace(spec.plan, draw="each", variants=1)
     units = generation_units(plan, images, all_concepts(db))
-    distances = _count(len(units), "distance", "distances")
-    return f"Preview of “{Path(images[0].original_path).name}” at {distances}", units
+    distances = count(len(units), "{n} distance", "{n} distances")
+    return _("Preview of “{name}” at {distances}").format(
+        name=Path(images[0].original_path).name, distances=distances
+    ), units
 
 
 def _require(db: Database, job_id: int | None, kind: str) -> None:
     if job_id is not None and get_job(db, job_id).kind != kind:
         raise UserError(
-            f"Job {job_id} is not of kind “{kind}”.", "“dafusion jobs” lists ids and kinds."
+            _("Job {job_id} is not of kind “{kind}”.").format(job_id=job_id, kind=kind),
+            _("“dafusion jobs” lists ids and kinds."),
         )
 
 
@@ -157,10 +175,6 @@ def _has_weights_per_concept(db: Database, plan: GenerationPlan) -> bool:
     if plan.inversion_job is None:
         return False
     return bool(get_job(db, plan.inversion_job).spec.get("adaptation", "embedding") != "embedding")
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 def generation_units(

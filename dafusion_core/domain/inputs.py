@@ -168,6 +168,11 @@ class ModelExportInputs(Plain):
     test: tuple[ImageInput, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadInputs(Plain):
+    """A download reads nothing of the project."""
+
+
 AnyInputs = (
     ErasureInputs
     | InversionInputs
@@ -177,6 +182,7 @@ AnyInputs = (
     | EvaluationInputs
     | PredictionInputs
     | ModelExportInputs
+    | DownloadInputs
 )
 
 INPUT_KINDS: dict[str, type[AnyInputs]] = {
@@ -189,4 +195,5 @@ INPUT_KINDS: dict[str, type[AnyInputs]] = {
     "compare": EvaluationInputs,
     "predict": PredictionInputs,
     "export": ModelExportInputs,
+    "download": DownloadInputs,
 }

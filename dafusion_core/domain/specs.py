@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 SPEC_VERSION = 1
 
@@ -70,8 +71,10 @@ def _build(kind: type[Any], value: Mapping[str, Any]) -> Any:
     unknown = set(value) - set(hints) - {"spec_version"}
     if unknown:
         raise UserError(
-            f"{kind.__name__} has no setting named {', '.join(sorted(unknown))}.",
-            "Check the spelling, or open the project with the program version that made it.",
+            _("{name__} has no setting named {unknown}.").format(
+                name__=kind.__name__, unknown=", ".join(sorted(unknown))
+            ),
+            _("Check the spelling, or open the project with the program version that made it."),
         )
     return kind(**{k: _from_plain(hints[k], v) for k, v in value.items() if k in hints})
 
@@ -124,7 +127,7 @@ class ModelSource(Plain):
     @property
     def title(self) -> str:
         """Short name for people."""
-        return "bundled model" if self.kind == "bundled" else self.location
+        return _("bundled model") if self.kind == "bundled" else self.location
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +165,15 @@ class ErasureSpec(Spec):
     per_trajectory: int = 1
 
     def __post_init__(self) -> None:
-        _check(bool(self.concepts), "No concept to erase was given.", "Name at least one.")
-        _check(len(set(self.concepts)) == len(self.concepts), "A concept is named twice.")
-        _check(self.iterations > 0, "Erasure needs at least one iteration.")
+        _check(bool(self.concepts), _("No concept to erase was given."), _("Name at least one."))
+        _check(len(set(self.concepts)) == len(self.concepts), _("A concept is named twice."))
+        _check(self.iterations > 0, _("Erasure needs at least one iteration."))
         _check(
             1 <= self.per_trajectory <= self.steps,
-            f"{self.per_trajectory} examples per trajectory cannot be taken from {self.steps} "
-            "steps.",
-            "Use a number from 1 to the number of steps.",
+            _(
+                "{per_trajectory} examples per trajectory cannot be taken from {steps} steps."
+            ).format(per_trajectory=self.per_trajectory, steps=self.steps),
+            _("Use a number from 1 to the number of steps."),
         )
 
 
@@ -218,14 +222,14 @@ class InversionSpec(Spec):
     imported: tuple[ImportedEmbedding, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(1 <= self.vectors <= 8, "Vectors per concept must be from 1 to 8.")
-        _check(self.steps > 0, "Inversion needs at least one step.")
-        _check(self.batch_size > 0, "The batch size must be at least 1.")
-        _check(1 <= self.lora_rank <= 128, "The rank of a LoRA must be from 1 to 128.")
+        _check(1 <= self.vectors <= 8, _("Vectors per concept must be from 1 to 8."))
+        _check(self.steps > 0, _("Inversion needs at least one step."))
+        _check(self.batch_size > 0, _("The batch size must be at least 1."))
+        _check(1 <= self.lora_rank <= 128, _("The rank of a LoRA must be from 1 to 128."))
         _check(
             self.precision != "float16",
-            "Learning in float16 loses small gradients.",
-            "Use bfloat16 or float32.",
+            _("Learning in float16 loses small gradients."),
+            _("Use bfloat16 or float32."),
         )
 
     @property
@@ -272,17 +276,21 @@ class GenerationPlan(Spec):
     compile: bool = False  # torch.compile: slower to start, faster after that
 
     def __post_init__(self) -> None:
-        _check(bool(self.t0_set), "No t0 was given.", "Give one or more from 0 to 1.")
+        _check(bool(self.t0_set), _("No t0 was given."), _("Give one or more from 0 to 1."))
         for t0 in self.t0_set:
-            _check(0 < t0 <= 1, f"t0 = {t0} is outside 0–1.", "Use, for example, 0.25 or 0.5.")
-        _check(len(set(self.t0_set)) == len(self.t0_set), "A t0 is given twice.")
+            _check(
+                0 < t0 <= 1,
+                _("t0 = {t0} is outside 0–1.").format(t0=t0),
+                _("Use, for example, 0.25 or 0.5."),
+            )
+        _check(len(set(self.t0_set)) == len(self.t0_set), _("A t0 is given twice."))
         _check(
             self.variants > 0,
-            "At least one synthetic image per source (M ≥ 1) is needed.",
-            "Set the number of variants to 1 or more.",
+            _("At least one synthetic image per source (M ≥ 1) is needed."),
+            _("Set the number of variants to 1 or more."),
         )
-        _check(self.steps > 0 and self.batch_size > 0, "Steps and batch size must be positive.")
-        _check(self.mask_dilation >= 0, "The mask cannot be widened by less than nothing.")
+        _check(self.steps > 0 and self.batch_size > 0, _("Steps and batch size must be positive."))
+        _check(self.mask_dilation >= 0, _("The mask cannot be widened by less than nothing."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +324,7 @@ class CheckSpec(Spec):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.batch_size > 0, "The batch size must be at least 1.")
+        _check(self.batch_size > 0, _("The batch size must be at least 1."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,16 +351,20 @@ class Arm(Plain):
     variants: int | None = None
 
     def __post_init__(self) -> None:
-        _check(bool(self.name.strip()), "An arm needs a name.")
-        _check(0 <= self.alpha <= 1, f"alpha = {self.alpha} is outside 0–1.")
+        _check(bool(self.name.strip()), _("An arm needs a name."))
+        _check(0 <= self.alpha <= 1, _("alpha = {alpha} is outside 0–1.").format(alpha=self.alpha))
         _check(
             not self.uses_synthetics or self.generation_job is not None,
-            f"Arm “{self.name}” mixes in synthetic images but names no generation.",
+            _("Arm “{name}” mixes in synthetic images but names no generation.").format(
+                name=self.name
+            ),
         )
         _check(
             self.variants is None or self.variants > 0,
-            f"Arm “{self.name}” takes {self.variants} variants of each image.",
-            "Use 1 or more, or leave it out to take all.",
+            _("Arm “{name}” takes {variants} variants of each image.").format(
+                name=self.name, variants=self.variants
+            ),
+            _("Use 1 or more, or leave it out to take all."),
         )
 
     @property
@@ -394,21 +406,23 @@ class TrainingSpec(Spec):
     views: int = 8
 
     def __post_init__(self) -> None:
-        _check(bool(self.arms) and bool(self.seeds), "Training needs an arm and a seed.")
+        _check(bool(self.arms) and bool(self.seeds), _("Training needs an arm and a seed."))
         names = [arm.name for arm in self.arms]
-        _check(len(set(names)) == len(names), "Two arms have the same name.")
+        _check(len(set(names)) == len(names), _("Two arms have the same name."))
         _check(
             min(self.epochs, self.iterations_per_epoch, self.resolution, self.views) > 0,
-            "Epochs, steps per epoch, size and views must be 1 or more.",
+            _("Epochs, steps per epoch, size and views must be 1 or more."),
         )
-        _check(0 <= self.label_smoothing < 1, "Label smoothing must be from 0 to below 1.")
-        _check(self.patience is None or self.patience > 0, "Patience must be 1 epoch or more.")
+        _check(0 <= self.label_smoothing < 1, _("Label smoothing must be from 0 to below 1."))
+        _check(self.patience is None or self.patience > 0, _("Patience must be 1 epoch or more."))
         mixed = [arm.name for arm in self.arms if arm.batch_mix != "none"]
         _check(
             self.protocol != "probe" or not mixed,
-            f"Arm “{mixed[0] if mixed else ''}” mixes pictures within a batch, but the probe "
-            "computes the features of each picture once.",
-            "Use the protocol paper or finetune for CutMix and MixUp.",
+            _(
+                "Arm “{mixed}” mixes pictures within a batch, but the probe computes the "
+                "features of each picture once."
+            ).format(mixed=mixed[0] if mixed else ""),
+            _("Use the protocol paper or finetune for CutMix and MixUp."),
         )
 
 
@@ -435,8 +449,10 @@ class PredictionSpec(Spec):
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        _check(bool(self.paths), "There is no picture to look at.", "Name a picture or a folder.")
-        _check(self.batch_size > 0, "The batch size must be positive.")
+        _check(
+            bool(self.paths), _("There is no picture to look at."), _("Name a picture or a folder.")
+        )
+        _check(self.batch_size > 0, _("The batch size must be positive."))
 
 
 ModelFormat = Literal["safetensors", "torchscript", "onnx"]
@@ -452,8 +468,30 @@ class ModelExportSpec(Spec):
     def __post_init__(self) -> None:
         known = typing.get_args(ModelFormat)
         wrong = [form for form in self.formats if form not in known]
-        _check(not wrong, f"“{''.join(wrong[:1])}” is not a format.", f"One of {', '.join(known)}.")
-        _check(bool(self.formats), "No format was named.", f"One of {', '.join(known)}.")
+        _check(
+            not wrong,
+            _("“{wrong}” is not a format.").format(wrong="".join(wrong[:1])),
+            _("One of {known}.").format(known=", ".join(known)),
+        )
+        _check(
+            bool(self.formats),
+            _("No format was named."),
+            _("One of {known}.").format(known=", ".join(known)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadSpec(Spec):
+    """Fetch a base model from the hub, to whose size and licence the user has agreed.
+
+    `bytes`: what will arrive in all, 0 where that is not known.
+    """
+
+    model: ModelSource
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.model.kind == "hub", _("Only models of the hub are downloaded."))
 
 
 AnySpec = (
@@ -466,6 +504,7 @@ AnySpec = (
     | EvaluationSpec
     | PredictionSpec
     | ModelExportSpec
+    | DownloadSpec
 )
 
 SPEC_KINDS: dict[str, type[AnySpec]] = {
@@ -478,6 +517,7 @@ SPEC_KINDS: dict[str, type[AnySpec]] = {
     "compare": EvaluationSpec,
     "predict": PredictionSpec,
     "export": ModelExportSpec,
+    "download": DownloadSpec,
 }
 
 
@@ -486,5 +526,7 @@ def load_spec(kind: str, value: Mapping[str, Any]) -> AnySpec:
     try:
         spec_type = SPEC_KINDS[kind]
     except KeyError:
-        raise UserError(f"This version does not know jobs of kind “{kind}”.") from None
+        raise UserError(
+            _("This version does not know jobs of kind “{kind}”.").format(kind=kind)
+        ) from None
     return spec_type.from_dict(value)

@@ -11,6 +11,7 @@ from dafusion_core.domain.inputs import AnyInputs
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import AnySpec
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["METHODS", "load_method", "run_method"]
 
@@ -24,6 +25,7 @@ METHODS: dict[str, str] = {
     "compare": "dafusion_core.methods.compare:run",
     "predict": "dafusion_core.methods.predict:run",
     "export": "dafusion_core.methods.export_model:run",
+    "download": "dafusion_core.methods.download:run",
 }
 
 
@@ -36,7 +38,8 @@ def load_method(kind: str) -> Callable[..., None]:
         module, name = METHODS[kind].split(":")
     except KeyError:
         raise UserError(
-            f"This version does not know jobs of kind “{kind}”.", "Update the program."
+            _("This version does not know jobs of kind “{kind}”.").format(kind=kind),
+            _("Update the program."),
         ) from None
     method: Any = getattr(import_module(module), name)
     run: Callable[..., None] = method

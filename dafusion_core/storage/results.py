@@ -10,6 +10,7 @@ from typing import Any
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Artefact, Curation, Evaluation, Job, JobUnit, TrainingRun
 from dafusion_core.domain.specs import canonical_json
+from dafusion_core.language import _
 from dafusion_core.storage.checks import add_checks
 from dafusion_core.storage.database import Database, utc_now
 from dafusion_core.storage.previews import is_kept_in_preview
@@ -114,6 +115,10 @@ def _add_preview(db: Database, base: dict[str, Any], files: StoredFiles, record:
     return _add_artefacts(db, base, files, {**record, **payload})
 
 
+def _add_nothing(db: Database, base: dict[str, Any], files: StoredFiles, record: Any) -> int:
+    return int(base["unit_id"])
+
+
 _ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] = {
     "erase": _add_erasure,
     "invert": _add_inversion,
@@ -124,6 +129,7 @@ _ADDERS: dict[str, Callable[[Database, dict[str, Any], StoredFiles, Any], int]] 
     "compare": _add_evaluation,
     "predict": _add_artefacts,
     "export": _add_artefacts,
+    "download": _add_nothing,
 }
 
 
@@ -168,7 +174,10 @@ def get_run(db: Database, run_id: int) -> TrainingRun:
     for run in training_runs(db):
         if run.id == run_id:
             return run
-    raise UserError(f"There is no training run {run_id}.", "Train a classifier first.")
+    raise UserError(
+        _("There is no training run {run_id}.").format(run_id=run_id),
+        _("Train a classifier first."),
+    )
 
 
 def artefacts(db: Database, job_id: int | None = None) -> list[Artefact]:

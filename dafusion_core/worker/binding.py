@@ -11,6 +11,7 @@ from dafusion_core.domain.inputs import (
     AnyInputs,
     CheckInputs,
     ConceptInput,
+    DownloadInputs,
     EmbeddingInput,
     ErasureInputs,
     EvaluationInputs,
@@ -363,4 +364,5 @@ BINDERS: dict[str, Callable[[Database, Any], AnyInputs]] = {
     "compare": bind_evaluation,
     "predict": bind_prediction,
     "export": bind_export,
+    "download": lambda _db, _spec: DownloadInputs(),
 }

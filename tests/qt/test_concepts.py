@@ -19,7 +19,6 @@ from app.pages.concepts.page import ConceptsPage
 from app.plans import ConceptChoices, queue_concepts
 from app.steps import Step
 from app.widgets.helper import Helper
-from app.widgets.model_picker import ModelPicker
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import ErasedModel, JobState, TokenEmbedding
 from dafusion_core.jobs.events import PreviewReady
@@ -191,12 +190,14 @@ if "--look" in sys.argv:
     if "HF_HUB_OFFLINE" in os.environ:
         sys.exit("offline")
     print(json.dumps({"model": "owner/name", "bytes": 1000, "licence": "openrail"}))
-elif os.environ.get("HUB_IS_AWAY"):
+elif os.environ["HF_HUB_OFFLINE"] != "0":
+    sys.exit("offline")
+elif pathlib.Path(os.environ["HUB_CONTROL"]).read_text() == "away":
     print(json.dumps({"error": {"text": "It could not be downloaded.", "hint": "Try again."}}))
 else:
     (cache / "blobs").mkdir(parents=True, exist_ok=True)
     (cache / "blobs" / "x").write_bytes(b"0" * 500)
-    time.sleep(float(os.environ.get("HUB_TAKES", "0")))
+    time.sleep(float(pathlib.Path(os.environ["HUB_CONTROL"]).read_text()))
     snapshot = cache / "snapshots" / "c0"
     snapshot.mkdir(parents=True, exist_ok=True)
     (cache / "refs").mkdir(exist_ok=True)
@@ -207,38 +208,55 @@ else:
 """
 
 
-def test_a_model_is_looked_up_then_fetched(
-    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_is_looked_up_then_fetched_as_a_job(
+    qtbot: QtBot, window: MainWindow, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "helper.py").write_text(HELPER)
-    monkeypatch.setattr(Helper, "program", (sys.executable, str(tmp_path / "helper.py")))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    picker = ModelPicker()
-    qtbot.addWidget(picker)
-    picker.show()
+    program, control = tmp_path / "helper.py", tmp_path / "control"
+    program.write_text(HELPER)
+    control.write_text("away")
+    monkeypatch.setattr(Helper, "program", (sys.executable, str(program)))
+    for name, value in (
+        ("HF_HUB_CACHE", tmp_path / "cache"),
+        ("HF_HUB_OFFLINE", 1),
+        ("HUB_CONTROL", control),
+        ("DAFUSION_TEST_HUB", program),
+    ):
+        monkeypatch.setenv(name, str(value))
+    take_photos(qtbot, window, photos)
+    workspace_of(window).show_step(Step.CONCEPTS)
+    page = page_of(window, Step.CONCEPTS, ConceptsPage)
+    page.form.fold.open(True)
+    picker, hub = page.form.model, page.hub
     picker.kind.setCurrentIndex(picker.kind.findData("hub"))
     picker.place.setText("owner")
     assert picker.problem == "Ids look like owner/name."
-    assert not picker.hub.isVisible()
+    assert not hub.isVisible()
     picker.place.setText("owner/name")
     assert "not on this computer yet" in picker.problem
-    assert not picker.hub.go.isVisible()  # size and licence come first
-    picker.hub.look.click()
-    qtbot.waitUntil(picker.hub.go.isVisible)
-    assert "1.0\u00a0kB, licence: openrail" in picker.hub.note.text()
-    monkeypatch.setenv("HUB_IS_AWAY", "1")
-    picker.hub.go.click()
-    qtbot.waitUntil(lambda: "could not be downloaded" in picker.hub.note.text())
-    assert picker.hub.go.isVisible()
-    monkeypatch.delenv("HUB_IS_AWAY")
-    monkeypatch.setenv("HUB_TAKES", "30")
-    picker.hub.go.click()
-    qtbot.waitUntil(lambda: picker.hub.bar.value() == 500)
-    picker.hub.stop.click()
-    assert "500\u00a0bytes are kept" in picker.hub.note.text()
-    monkeypatch.setenv("HUB_TAKES", "0")
-    picker.hub.go.click()
-    qtbot.waitUntil(lambda: picker.problem == "")
-    qtbot.waitUntil(lambda: "licence: openrail" in picker.hub.note.text())
-    assert not picker.hub.go.isVisible()
+    assert not hub.go.isVisible()  # size and licence come first
+    hub.look.click()
+    qtbot.waitUntil(hub.go.isVisible)
+    assert "1.0\u00a0kB, licence: openrail" in hub.note.text()
+    hub.go.click()
+    qtbot.waitUntil(lambda: "could not be downloaded" in hub.note.text(), timeout=15_000)
+    (job,) = page.project.jobs()
+    assert (job.kind, job.state, job.error_hint) == ("download", JobState.FAILED, "Try again.")
+    assert hub.go.isVisible()
+    control.write_text("30")
+    hub.go.click()  # the same job again
+    qtbot.waitUntil(lambda: hub.bar.value() == 500, timeout=15_000)
+    dock = workspace_of(window).jobs
+    qtbot.waitUntil(lambda: "0 of 0 MB" in dock.model.view(0).detail)
+    picker.place.setText("owner/other")  # it goes on, of another one nothing is known
+    assert not hub.bar.isVisible()
+    picker.place.setText("owner/name")
+    qtbot.waitUntil(lambda: hub.bar.isVisible() and hub.stop.isVisible())
+    hub.stop.click()
+    qtbot.waitUntil(lambda: "500\u00a0bytes are kept" in hub.note.text(), timeout=15_000)
+    assert page.project.job(job.id).state is JobState.CANCELLED
+    control.write_text("0")
+    page.session.resume([job.id])  # as the jobs dock does
+    qtbot.waitUntil(lambda: picker.problem == "", timeout=15_000)
+    qtbot.waitUntil(lambda: "licence: openrail" in hub.note.text())
+    assert not hub.go.isVisible()
+    assert [one.id for one in page.project.jobs()] == [job.id]

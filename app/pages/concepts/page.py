@@ -22,6 +22,7 @@ from app.widgets.page import Page
 from app.widgets.parts import EmptyState, action_button, button, card, label, row, scrolled
 from app.widgets.plain_table import PlainTable
 from app.widgets.plot import Line
+from dafusion_core.api.base_models import download_model
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import (
     ErasedModel,
@@ -33,6 +34,7 @@ from dafusion_core.domain.records import (
     TokenEmbedding,
     UnitState,
 )
+from dafusion_core.domain.specs import ModelSource
 from dafusion_core.jobs.events import PreviewReady
 from dafusion_core.language import _, count
 from dafusion_core.storage.concepts import sheet_paths
@@ -124,7 +126,11 @@ class ConceptsPage(Page):
         self._erased: list[ErasedModel] = []
         self.form.embeddings_wanted.connect(self._ask_for_embeddings)
         session.jobs.happened.connect(self._on_event)
-        session.closed.connect(self.form.model.hub.end)
+        self.hub = hub = self.form.model.hub
+        self.form.model.changed.connect(lambda: hub.follow(self.project.jobs()))
+        hub.wanted.connect(self._download)
+        hub.unwanted.connect(session.cancel)
+        session.closed.connect(hub.end)
         actions.bind("concepts", self.start)
 
     def start(self) -> None:
@@ -136,6 +142,9 @@ class ConceptsPage(Page):
             return
         choices = self.form.choices()
         self.session.run(lambda: queue_concepts(self.project, choices))
+
+    def _download(self, source: ModelSource, size: int) -> None:
+        self.session.run(lambda: download_model(self.project, source, size))
 
     def _ask_for_embeddings(self) -> None:
         names = [concept.name for concept in self.project.concepts()]
@@ -200,9 +209,11 @@ class ConceptsPage(Page):
         """Read concepts and what was learned again."""
         concepts = self.project.concepts()
         self.show_content(bool(concepts))
+        jobs = self.project.jobs()
+        self.hub.follow(jobs)
         learned = {found.concept_id: found for found in self.project.embeddings()}
         counts = {name: parts.get(Part.TRAIN, 0) for name, parts in self._part_counts().items()}
-        job = newest(self.project.jobs(), "invert")
+        job = newest(jobs, "invert")
         units = self.project.units(job.id) if job else []
         states = {unit.payload.get("concept_id"): unit for unit in units}
         metrics = self.project.metrics(job.id) if job else []
@@ -210,7 +221,7 @@ class ConceptsPage(Page):
         has_split = self.project.current_split() is not None
         erased = self.project.erasures()
         self._erased = [model for model in erased if model.job_id == erased[-1].job_id]
-        erasing = newest(self.project.jobs(), "erase")
+        erasing = newest(jobs, "erase")
         rows = []
         for concept in concepts:
             images = f"{counts.get(concept.name, 0):,}" if has_split else "–"
