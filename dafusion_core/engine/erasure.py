@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import TrainParameters
-from dafusion_core.engine import sampling, tokens
+from dafusion_core.engine import parallel, sampling, tokens
 from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
@@ -328,7 +328,7 @@ def _predict(
             anchor.expand(len(guided), -1, -1),
         ]
     )
-    predicted = model.unet(entry, t, encoder_hidden_states=states).sample
+    predicted = parallel.predict(model, entry, t, states)
     named, without, base = predicted.split([len(latents), len(plain), len(guided)])
     if is_same:
         base, without = without[rows], without[list(going)]

@@ -10,8 +10,10 @@ samples, so each row gets the gradient that it would get alone.
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from PIL import Image
@@ -20,13 +22,14 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import ConceptInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import InversionSpec, derive_seed
-from dafusion_core.engine import objective, sampling, templates, tokens
+from dafusion_core.engine import objective, parallel, sampling, templates, tokens
 from dafusion_core.engine.learning_state import LearningState
 from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
     "Draw",
     "Learner",
+    "add_gradients",
     "check_result",
     "concept_loss",
     "draw_step",
@@ -50,6 +53,11 @@ class Draw:
     sample: torch.Tensor
     noise: torch.Tensor
     timesteps: torch.Tensor
+
+    def rows(self, first: int, end: int) -> Draw:
+        """The choices for the samples first … end − 1."""
+        every = (getattr(self, item.name) for item in fields(self))
+        return Draw(*(values[first:end] for values in every))
 
 
 @dataclass
@@ -126,15 +134,58 @@ def concept_loss(
     times = torch.cat(timesteps).to(model.device)
     distinct, place = torch.unique(torch.cat(prompts), dim=0, return_inverse=True)
     states = model.text_encoder(distinct)[0][place]
-    predicted = model.unet(
-        objective.add_noise(model, latents, added, times),
-        times,
-        encoder_hidden_states=states,
-        return_dict=False,
-    )[0]
+    noisy = objective.add_noise(model, latents, added, times)
+    predicted = parallel.predict(model, noisy, times, states)
     wanted = objective.target(model, latents, added, times)
     errors = (predicted.float() - wanted.float()).square()
     return errors.reshape(len(learners), -1).mean(dim=1)
+
+
+def add_gradients(
+    model: DiffusionModel,
+    learners: Sequence[Learner],
+    draws: Sequence[Draw],
+    parameters: Sequence[torch.Tensor],
+) -> torch.Tensor:
+    """Add the step's gradients to `parameters` and return the losses [len(learners)].
+
+    On several cores each takes some of the concepts, or some of the samples where there are fewer
+    concepts than cores. The loss of a concept is a mean over samples that do not meet, so the sum
+    of the shares' gradients is the gradient of the whole.
+    """
+
+    def share(
+        own: Sequence[Learner], drawn: Sequence[Draw], weight: float
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
+        losses = weight * concept_loss(model, own, drawn)
+        found = torch.autograd.grad(losses.sum(), list(parameters), allow_unused=True)
+        return losses.detach(), found
+
+    shares = _shares(learners, draws, parallel.count_parts(model.device, sys.maxsize))
+    results = parallel.run_parts(share, shares)
+    for place, parameter in enumerate(parameters):
+        for _losses, found in results:
+            value = found[place]
+            if value is not None:
+                parameter.grad = value if parameter.grad is None else parameter.grad + value
+    every = [losses for losses, _found in results]
+    return torch.cat(every) if len(shares[0][0]) < len(learners) else torch.stack(every).sum(dim=0)
+
+
+def _shares(
+    learners: Sequence[Learner], draws: Sequence[Draw], parts: int
+) -> list[tuple[Sequence[Learner], Sequence[Draw], float]]:
+    """What each core takes: some concepts with weight 1, or of every concept some samples."""
+    if len(learners) >= parts:
+        ends = [len(learners) * part // parts for part in range(parts + 1)]
+        return [(learners[a:b], draws[a:b], 1.0) for a, b in itertools.pairwise(ends)]
+    count = len(draws[0].pictures)
+    parts = min(parts, count)
+    ends = [count * part // parts for part in range(parts + 1)]
+    return [
+        (learners, [draw.rows(a, b) for draw in draws], (b - a) / count)
+        for a, b in itertools.pairwise(ends)
+    ]
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from diffusers import (
 from diffusers.utils.torch_utils import randn_tensor
 
 from dafusion_core.domain.errors import UserError
-from dafusion_core.engine import tokens
+from dafusion_core.engine import parallel, tokens
 from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
@@ -152,7 +152,7 @@ def denoise(
             on_step(i, len(timesteps))
         entry = torch.cat([latents] * 2) if is_guided else latents
         entry = scheduler.scale_model_input(entry, t)
-        predicted = model.unet(entry, t, encoder_hidden_states=states, return_dict=False)[0]
+        predicted = parallel.predict(model, entry, t, states)
         if is_guided:
             without, with_text = predicted.chunk(2)
             predicted = without + guidance * (with_text - without)
@@ -169,8 +169,12 @@ def decode(model: DiffusionModel, latents: torch.Tensor) -> torch.Tensor:
     """Pictures [n, 3, H, W] in about -1…1 from latents."""
     pixels = latents.shape[2] * latents.shape[3] * model.scale**2
     parts = latents.split(max(1, PIXELS_AT_ONCE // pixels))
-    decoded = [model.vae.decode(part / model.latent_factor, return_dict=False)[0] for part in parts]
-    return torch.cat(decoded)
+
+    def decode_part(part: torch.Tensor) -> torch.Tensor:
+        pictures: torch.Tensor = model.vae.decode(part / model.latent_factor, return_dict=False)[0]
+        return pictures
+
+    return torch.cat([parallel.map_batch(decode_part, part) for part in parts])
 
 
 @torch.inference_mode()

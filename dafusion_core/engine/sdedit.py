@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dafusion_core.engine import sampling
+from dafusion_core.engine import parallel, sampling
 from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
@@ -47,11 +47,14 @@ def encode_posteriors(model: DiffusionModel, pixels: torch.Tensor) -> Posterior:
     As many at once as are decoded at once; alone, small pictures take many times longer.
     """
     at_once = max(1, sampling.PIXELS_AT_ONCE // (pixels.shape[2] * pixels.shape[3]))
-    found = [
-        model.vae.encode(part.to(model.device, model.dtype)).latent_dist
-        for part in pixels.split(at_once)
-    ]
-    return Posterior(torch.cat([f.mean for f in found]), torch.cat([f.std for f in found]))
+
+    def encode(part: torch.Tensor) -> torch.Tensor:
+        found = model.vae.encode(part).latent_dist
+        return torch.stack([found.mean, found.std], dim=1)
+
+    parts = [part.to(model.device, model.dtype) for part in pixels.split(at_once)]
+    mean, std = torch.cat([parallel.map_batch(encode, part) for part in parts]).unbind(1)
+    return Posterior(mean.contiguous(), std.contiguous())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,15 @@ from dafusion_core.domain.errors import Interruption, UserError
 from dafusion_core.domain.inputs import ErasureInputs
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import ErasureSpec, canonical_json, derive_seed
-from dafusion_core.engine import differences, erasure, images, objective, sampling, tokens
+from dafusion_core.engine import (
+    differences,
+    erasure,
+    images,
+    objective,
+    parallel,
+    sampling,
+    tokens,
+)
 from dafusion_core.engine.devices import guard, resolve_device
 from dafusion_core.engine.learning_state import SaveClock, moments_of, set_moments
 from dafusion_core.engine.models import DiffusionModel, shared_cache
@@ -233,9 +241,10 @@ def _esd(
                 _leave(path, identity, chosen, optimiser, losses, step)
             raise
         batch = _slice(examples, step * spec.batch_size, spec.batch_size, model.device)
-        loss = erasure.esd_loss(student, batch)
-        loss.backward()
-        optimiser.step()
+        with parallel.few_threads(model, spec.batch_size, batch.x.shape[-1]):
+            loss = erasure.esd_loss(student, batch)
+            loss.backward()
+            optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         pending.append(loss.detach())
         if len(pending) == _EVERY or step + 1 == spec.iterations:
@@ -379,7 +388,7 @@ def take_snapshot(
         # scaled to each timestep.
         noisy = objective.add_noise(model, torch.zeros_like(noise), noise, times)
         text = tokens.encode(model, [prompt]).expand(len(times), -1, -1)
-        predictions.append(model.unet(noisy, times, encoder_hidden_states=text).sample.cpu())
+        predictions.append(parallel.predict(model, noisy, times, text).cpu())
     return Snapshot(torch.stack(pictures), torch.stack(predictions))
 
 

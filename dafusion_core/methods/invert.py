@@ -29,8 +29,8 @@ from dafusion_core.engine.devices import describe_device, guard, release_memory,
 from dafusion_core.engine.learning import (
     Draw,
     Learner,
+    add_gradients,
     check_result,
-    concept_loss,
     draw_step,
     held_out_loss,
     prompt_ids,
@@ -48,7 +48,7 @@ from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
 from dafusion_core.methods.learning_tasks import Task, first_words, kept_path, make_task
 
-__all__ = ["Draw", "Learner", "concept_loss", "draw_step", "run"]
+__all__ = ["Draw", "Learner", "draw_step", "run"]
 
 _EVERY = 10  # steps between two points of the loss curve
 _PREVIEW_EVERY = 25  # steps, or a quarter of all of them where that is longer
@@ -162,6 +162,8 @@ def _learn_group(
         weight_decay=spec.weight_decay,
         eps=1e-8,
     )
+    every_one = [value for group in optimiser.param_groups for value in group["params"]]
+    trained = [value for value in every_one if value.requires_grad]
     moved = torch.zeros(len(names), device=model.device)
     loop = _Loop(spec, learners, model, embedding.rows, moved, optimiser, adaptation, ctx)
     for learner in learners:
@@ -184,7 +186,7 @@ def _learn_group(
         with torch.autocast(
             model.device.type, torch.bfloat16, enabled=spec.precision == "bfloat16"
         ):
-            losses = _backward(model, learners, draws, is_first=step == first, ctx=ctx)
+            losses = _backward(model, learners, draws, trained, is_first=step == first, ctx=ctx)
         pending.append(losses)
         if embedding.rows.grad is not None:
             moved += embedding.rows.grad.abs().sum(dim=1)
@@ -305,11 +307,12 @@ def _backward(
     model: DiffusionModel,
     learners: Sequence[Learner],
     draws: Sequence[Draw],
+    trained: Sequence[torch.Tensor],
     *,
     is_first: bool,
     ctx: JobContext,
 ) -> torch.Tensor:
-    """Add the step's gradients to the rows and return the losses [len(learners)].
+    """Add the step's gradients to what is trained and return the losses [len(learners)].
 
     If the first step does not fit the device, activations are recomputed in the backward pass
     from then on: the same gradients, for a third more time. Raises OutOfMemory if that is not
@@ -317,16 +320,14 @@ def _backward(
     """
     try:
         with guard(model.device, "learning"):
-            losses = concept_loss(model, learners, draws)
-            losses.sum().backward()
-        return losses.detach()
+            return add_gradients(model, learners, draws, trained)
     except OutOfMemory as error:
         if not is_first or model.unet.is_gradient_checkpointing:
             raise
         ctx.log(f"{error.text} Going on with less memory and more time.", "warning")
     release_memory(model.device)
     model.unet.enable_gradient_checkpointing()
-    return _backward(model, learners, draws, is_first=True, ctx=ctx)
+    return _backward(model, learners, draws, trained, is_first=True, ctx=ctx)
 
 
 def prepare(

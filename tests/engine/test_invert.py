@@ -17,7 +17,7 @@ from safetensors import safe_open
 from dafusion_core.domain.errors import Cancelled, UserError
 from dafusion_core.domain.inputs import ConceptInput, ImageInput, InversionInputs
 from dafusion_core.domain.specs import InversionSpec, ModelSource
-from dafusion_core.engine import images, splice, templates, tokens
+from dafusion_core.engine import images, learning, splice, templates, tokens
 from dafusion_core.engine.models import DiffusionModel, load_model
 from dafusion_core.engine.sdedit import Request, SDEdit, encode_posterior
 from dafusion_core.jobs.context import NullContext
@@ -352,14 +352,14 @@ def test_a_first_step_that_does_not_fit_is_done_with_less_memory(
     inputs, spec, unit = make_inputs(tmp_path), make_spec(source), make_unit(1, "0", concept_id=0)
     invert.run(spec, inputs, [unit], ctx)
     expected = tokens.read_embeddings([ctx.results["0"][0]["embedding"]])["<oak>"]
-    original = invert.concept_loss
+    original = learning.concept_loss
 
     def large(model: DiffusionModel, *rest: Any) -> torch.Tensor:
         if torch.is_grad_enabled() and not model.unet.is_gradient_checkpointing:
             raise torch.OutOfMemoryError("Tried to allocate 3.00 GiB")
         return original(model, *rest)
 
-    monkeypatch.setattr(invert, "concept_loss", large)
+    monkeypatch.setattr(learning, "concept_loss", large)
     invert.run(spec, inputs, [unit], ctx)
     found = tokens.read_embeddings([ctx.results["0"][0]["embedding"]])["<oak>"]
     assert torch.allclose(found, expected, atol=1e-6)
