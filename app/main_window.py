@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from app import projects, ui_state
 from app.actions import ACTIONS, BOUND_BY_PAGES, GROUP_ENDS, MENUS, Actions, Situation
 from app.errors import ErrorPresenter
 from app.pages.welcome.page import WelcomePage, app_icon
+from app.relocation import Relocation
 from app.steps import Step
 from app.theme import Mode, theme
 from app.warm_up import WarmUp
@@ -75,7 +77,7 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self.where)
         self._is_leaving = False
         self._goes_on = False  # with its work, after this window is closed
-        self._after_close: list[Path] = []
+        self.relocation = Relocation(self)
         self._make_menus()
         self._bind()
         self.warm_up = WarmUp(self)
@@ -116,7 +118,7 @@ class MainWindow(QMainWindow):
     def _bind(self) -> None:
         table = self.actions_table
         table.import_from = self._import_from
-        for key, act in {
+        acts: dict[str, Callable[[], object]] = {
             "new": self._ask_new,
             "open": self._ask_open,
             "sample": self.open_sample,
@@ -133,7 +135,10 @@ class MainWindow(QMainWindow):
             "palette": self._show_palette,
             "jobs_panel": self._toggle_jobs,
             "bundle": self._ask_bundle,
-        }.items():
+            "copy_project": self.relocation.ask_copy,
+            "move_project": self.relocation.ask_move,
+        }
+        for key, act in acts.items():
             table.bind(key, act)
         for mode in Mode:
             table.bind(mode.value, partial(theme.choose, mode))
@@ -288,12 +293,12 @@ class MainWindow(QMainWindow):
 
     # Closing ------------------------------------------------------------------------------
 
-    def close_project(self) -> bool:
+    def close_project(self, *, is_asking: bool = True) -> bool:
         """Close the project, asking if work is running; False if the user keeps it open."""
         if self.session is None or self.session.is_closing:
             return True
         running = self.session.running_jobs()
-        if running and self.session.jobs.is_running:
+        if is_asking and running and self.session.jobs.is_running:
             answer = self._ask_closing(len(running))
             if answer == "stay":
                 return False
@@ -346,6 +351,7 @@ class MainWindow(QMainWindow):
         self.statusBar().clearMessage()
         self.actions_table.follow(Situation())
         self.welcome.refresh()
+        self.relocation.go_on()
         if self._is_leaving:
             # Later, because Qt takes no notice of a close within a close, and where nothing ran
             # this is still the first one.
@@ -353,6 +359,9 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Close the project first; the window follows when its work has stopped."""
+        if self.relocation.is_moving:
+            event.ignore()
+            return
         if self.session is not None:
             event.ignore()
             self._is_leaving = True  # if nothing is running, the session closes at once

@@ -74,7 +74,9 @@ def action_button(action: QAction, role: str = "", text: str = "") -> QPushButto
             made.setText(plain(action.text()))
 
     follow()
-    action.changed.connect(follow)
+    following = action.changed.connect(follow)
+    # Actions outlive the pages of a project.
+    made.destroyed.connect(lambda: QObject.disconnect(following))
     return made
 
 
