@@ -16,6 +16,7 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import UNLABELLED, ImageRecord
 from dafusion_core.domain.regions import Region, RegionKind, check_region
+from dafusion_core.language import _
 from dafusion_core.storage import annotation, images, journal
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 def _name(text: str, what: str) -> str:
     name = normal_name(text)
     if not name:
-        raise UserError(f"A {what} needs a name.", "Nothing was changed.")
+        words = _("A class needs a name.") if what == "class" else _("A group needs a name.")
+        raise UserError(words, _("Nothing was changed."))
     return name
 
 
@@ -60,7 +62,9 @@ class Annotating:
         with journal.recording(db) as record:
             annotation.create_label(db, name)
             moved = annotation.relabel(db, image_ids, name)
-            record.text = f"Split {len(moved.image_ids):,} images off as class “{name}”"
+            record.text = _("Split {number:,} images off as class “{name}”").format(
+                number=len(moved.image_ids), name=name
+            )
         return record.changes
 
     def rename_class(self, old: str, new: str) -> ProjectChanges:
@@ -83,16 +87,20 @@ class Annotating:
 
     def mark_unsure(self, image_ids: Sequence[int], is_unsure: bool = True) -> ProjectChanges:
         """Note that the class of these images is doubtful (or no longer is)."""
-        verb = "Mark as not sure:" if is_unsure else "Mark as sure:"
-        return annotation.set_flag(self._writable(), image_ids, "is_unsure", is_unsure, verb)
+        words = _("Mark as not sure: {images}") if is_unsure else _("Mark as sure: {images}")
+        return annotation.set_flag(self._writable(), image_ids, "is_unsure", is_unsure, words)
 
     def reject_images(self, image_ids: Sequence[int]) -> ProjectChanges:
         """Leave real images out of everything: they neither train nor test. Files stay."""
-        return annotation.set_flag(self._writable(), image_ids, "is_rejected", True, "Reject")
+        return annotation.set_flag(
+            self._writable(), image_ids, "is_rejected", True, _("Reject {images}")
+        )
 
     def restore_images(self, image_ids: Sequence[int]) -> ProjectChanges:
         """Take a rejection of real images back."""
-        return annotation.set_flag(self._writable(), image_ids, "is_rejected", False, "Restore")
+        return annotation.set_flag(
+            self._writable(), image_ids, "is_rejected", False, _("Restore {images}")
+        )
 
     def set_note(self, image_ids: Sequence[int], text: str) -> ProjectChanges:
         """Write a note on images; "" takes it away."""
@@ -136,7 +144,7 @@ class Annotating:
                 (image, self.file.objects.path(image.path)) for image in found
             )
         else:
-            raise UserError(f"Images cannot be grouped by “{how}”.")
+            raise UserError(_("Images cannot be grouped by “{how}”.").format(how=how))
         return {normal_name(name): ids for name, ids in groups.items()}
 
     def group_by(
@@ -155,9 +163,14 @@ class Annotating:
         if not groups:
             found = images.find_images(db, ids=image_ids)
             example = found[0].original_path if found else "a/b.jpg"
-            what = f"“{pattern}” matches the path of no picture" if pattern else "None was found"
+            what = (
+                _("“{pattern}” matches the path of no picture").format(pattern=pattern)
+                if pattern
+                else _("None was found")
+            )
             raise UserError(
-                f"{what}, so no group was made.", f"The paths are like this one: {example}."
+                _("{what}, so no group was made.").format(what=what),
+                _("The paths are like this one: {example}.").format(example=example),
             )
         return annotation.set_groups(db, groups)
 
@@ -229,7 +242,11 @@ class Annotating:
         """
         mask: NDArray[np.bool_] = np.asarray(load_rgb(path)).max(axis=2) > 0
         if not mask.any():
-            raise UserError(f"Nothing is marked in “{Path(path).name}”: every pixel is black.")
+            raise UserError(
+                _("Nothing is marked in “{name}”: every pixel is black.").format(
+                    name=Path(path).name
+                )
+            )
         return self.add_mask(image_id, mask, label)
 
     def region_mask(self, region: Region) -> NDArray[np.bool_]:
@@ -248,7 +265,7 @@ class Annotating:
     def _check_region(self, image_id: int, kind: RegionKind, data: Mapping[str, Any]) -> None:
         found = images.find_images(self.file.db, ids=[image_id])
         if not found:
-            raise UserError(f"There is no image {image_id}.")
+            raise UserError(_("There is no image {image_id}.").format(image_id=image_id))
         check_region(kind, data, found[0].width, found[0].height)
         if kind is RegionKind.MASK:
             masks.decode_mask(data)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _, count
 from dafusion_core.storage import arrivals, care
 from dafusion_core.storage.arrivals import ArrivalMark
 
@@ -32,8 +33,11 @@ class Arrivals:
         self.file.require_writable()
         if arrivals.take_mark(self.file.db).job > before.job:
             raise UserError(
-                "Jobs were queued since this import and may use its pictures. Nothing was removed.",
-                "Leave the pictures out instead: select them and press X.",
+                _(
+                    "Jobs were queued since this import and may use "
+                    "its pictures. Nothing was removed."
+                ),
+                _("Leave the pictures out instead: select them and press X."),
             )
         number, paths = arrivals.remove_arrivals(self.file.db, before, after)
         known = care.known_paths(self.file.db)
@@ -44,5 +48,9 @@ class Arrivals:
             regions=number > 0,
             splits=number > 0,
             concepts=number > 0,
-            text=f"Import undone: {number:,} image{'' if number == 1 else 's'} removed",
+            text=count(
+                number,
+                "Import undone: {n:,} image removed",
+                "Import undone: {n:,} images removed",
+            ),
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dafusion_core.datasets.naming import is_hidden_name, show_name
 from dafusion_core.domain.errors import EnvironmentProblem, UserError, translate_os_error
 from dafusion_core.domain.records import JobState
+from dafusion_core.language import _
 from dafusion_core.storage import care, journal
 from dafusion_core.storage.objects import hash_file
 from dafusion_core.storage.project import SUFFIX, files_folder
@@ -39,11 +40,10 @@ class Verified:
     def sentence(self) -> str:
         """The outcome in words."""
         if not self.missing and not self.changed:
-            return f"All {self.checked:,} files are there and whole."
-        return (
-            f"Of {self.checked:,} files {len(self.missing):,} are missing and "
-            f"{len(self.changed):,} are not what they were."
-        )
+            return _("All {checked:,} files are there and whole.").format(checked=self.checked)
+        return _(
+            "Of {checked:,} files {missing:,} are missing and {changed:,} are not what they were."
+        ).format(checked=self.checked, missing=len(self.missing), changed=len(self.changed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class Freed:
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        return (
-            f"{self.synthetic:,} synthetic and {self.real:,} real images and {self.files:,} stray "
-            f"files were deleted; {self.bytes / 1e6:,.1f} MB are free again."
-        )
+        return _(
+            "{synthetic:,} synthetic and {real:,} real images and {files:,} stray files "
+            "were deleted; {bytes:,.1f} MB are free again."
+        ).format(synthetic=self.synthetic, real=self.real, files=self.files, bytes=self.bytes / 1e6)
 
 
 class Caring:
@@ -157,8 +157,10 @@ class Caring:
         busy = care.jobs_in(self.file.db, states)
         if busy:
             raise UserError(
-                f"Job {busy[0]} is not finished, and {doing} could take files that it needs.",
-                "Let it finish or cancel it first.",
+                _("Job {busy} is not finished, and {doing} could take files that it needs.").format(
+                    busy=busy[0], doing=doing
+                ),
+                _("Let it finish or cancel it first."),
             )
 
     def _sweep(self) -> tuple[int, int]:
@@ -185,8 +187,10 @@ class Caring:
             target = target.with_name(target.name + SUFFIX)
         folder = files_folder(target)
         if target.exists() or folder.exists():
-            raise UserError(f"“{show_name(target)}” is there already and was not changed.",
-                            "Choose another name.")  # fmt: skip
+            raise UserError(
+                _("“{name}” is there already and was not changed.").format(name=show_name(target)),
+                _("Choose another name."),
+            )
         try:
             folder.mkdir(parents=True)
             _backup(self.file, target)
@@ -203,7 +207,9 @@ class Caring:
             shutil.rmtree(folder, ignore_errors=True)
             target.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise translate_os_error(error, f"copying to {show_name(target)}") from error
+                raise translate_os_error(
+                    error, _("copying to {name}").format(name=show_name(target))
+                ) from error
             raise
         return target
 
@@ -216,8 +222,10 @@ class Caring:
         if target.suffix.lower() != ".zip":
             target = target.with_name(target.name + ".zip")
         if target.exists():
-            raise UserError(f"“{show_name(target)}” is there already and was not changed.",
-                            "Choose another name.")  # fmt: skip
+            raise UserError(
+                _("“{name}” is there already and was not changed.").format(name=show_name(target)),
+                _("Choose another name."),
+            )
         partial = target.with_name(target.name + ".tmp")
         snapshot = target.with_name(target.name + ".snapshot.tmp")
         stem = self.file.path.stem
@@ -236,7 +244,9 @@ class Caring:
                         on_progress(done, len(files), str(source))
             os.replace(partial, target)
         except OSError as error:
-            raise translate_os_error(error, f"writing {show_name(target)}") from error
+            raise translate_os_error(
+                error, _("writing {name}").format(name=show_name(target))
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
             snapshot.unlink(missing_ok=True)
@@ -257,8 +267,12 @@ def unpack_archive(archive: Path | str, folder: Path | str) -> Path:
             project = place / next(name for name in names if name.endswith(SUFFIX))
             there = [p for p in (project, files_folder(project)) if p.exists()]
             if there:
-                raise UserError(f"“{show_name(there[0])}” is there already and was not changed.",
-                                "Choose another folder.")  # fmt: skip
+                raise UserError(
+                    _("“{name}” is there already and was not changed.").format(
+                        name=show_name(there[0])
+                    ),
+                    _("Choose another folder."),
+                )
             try:
                 for name in names:
                     target = place / PurePosixPath(name)
@@ -270,9 +284,13 @@ def unpack_archive(archive: Path | str, folder: Path | str) -> Path:
                 shutil.rmtree(files_folder(project), ignore_errors=True)
                 raise
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"“{show_name(source)}” is no whole zip archive.") from error
+        raise UserError(
+            _("“{name}” is no whole zip archive.").format(name=show_name(source))
+        ) from error
     except OSError as error:
-        raise translate_os_error(error, f"unpacking {show_name(source)}") from error
+        raise translate_os_error(
+            error, _("unpacking {name}").format(name=show_name(source))
+        ) from error
     return project
 
 
@@ -281,7 +299,7 @@ def _checked_names(packed: zipfile.ZipFile, source: Path) -> list[str]:
     names = [info.filename for info in infos]
     tops = [name for name in names if "/" not in name and name.endswith(SUFFIX)]
     if len(tops) != 1:
-        raise UserError(f"“{show_name(source)}” is no archive of a project.")
+        raise UserError(_("“{name}” is no archive of a project.").format(name=show_name(source)))
     inside = f"{tops[0].removesuffix(SUFFIX)}.files/"
     for info in infos:
         name = info.filename
@@ -292,17 +310,23 @@ def _checked_names(packed: zipfile.ZipFile, source: Path) -> list[str]:
             or (name != tops[0] and not name.startswith(inside))
         ):  # fmt: skip
             raise UserError(
-                f"“{show_name(source)}” was refused: “{show_name(name)}” in it leads out of the "
-                "folder. Nothing was unpacked.",
-                "It was damaged, or made to do harm.",
+                _(
+                    "“{name}” was refused: “{entry}” in it leads out of the folder. "
+                    "Nothing was unpacked."
+                ).format(name=show_name(source), entry=show_name(name)),
+                _("It was damaged, or made to do harm."),
             )
     if sum(info.file_size for info in infos) > MAX_RATIO * max(source.stat().st_size, 1 << 20):
         raise UserError(
-            f"“{show_name(source)}” was refused: it would unpack to far more than an archive of "
-            "its size can hold. Nothing was unpacked."
+            _(
+                "“{name}” was refused: it would unpack to far more than an archive of its "
+                "size can hold. Nothing was unpacked."
+            ).format(name=show_name(source))
         )
     if len(set(names)) != len(names):
-        raise UserError(f"“{show_name(source)}” was refused: it holds a name twice.")
+        raise UserError(
+            _("“{name}” was refused: it holds a name twice.").format(name=show_name(source))
+        )
     return names
 
 
@@ -345,7 +369,10 @@ def move_project(path: Path | str, target: Path | str) -> Path:
     with open_project(old) as project:
         if project.is_read_only:
             raise EnvironmentProblem(
-                f"“{old.name}” cannot be moved now: {project.lock_owner}.", "Close it there first."
+                _("“{name}” cannot be moved now: {lock_owner}.").format(
+                    name=old.name, lock_owner=project.lock_owner
+                ),
+                _("Close it there first."),
             )
         new = project.copy_to(target)
     try:
@@ -355,9 +382,12 @@ def move_project(path: Path | str, target: Path | str) -> Path:
                 p for _, p in bad.missing + bad.changed if Path(p).is_relative_to(copy.files)
             ]:
                 raise EnvironmentProblem(
-                    f"The copy of “{old.name}” is not whole ({copied_badly[0]}), so the old one "
-                    "was left in place.",
-                    "Check the disk; verify the project.",
+                    _(
+                        "The copy of “{name}” is not whole "
+                        "({copied_badly}), so the old one was left "
+                        "in place."
+                    ).format(name=old.name, copied_badly=copied_badly[0]),
+                    _("Check the disk; verify the project."),
                 )
     except BaseException:
         new.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from dafusion_core.domain.records import Artefact, Job, TrainingRun
 from dafusion_core.domain.specs import ModelExportSpec, ModelFormat, PredictionSpec
 from dafusion_core.evaluation.event_files import write_events
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
+from dafusion_core.language import _
 from dafusion_core.storage.results import artefacts, get_run
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def find_run(project: Project, run_id: int | None = None) -> TrainingRun:
         return get_run(project.file.db, run_id)
     runs = project.runs()
     if not runs:
-        raise UserError("There is no trained classifier yet.", "Train one first.")
+        raise UserError(_("There is no trained classifier yet."), _("Train one first."))
     newest = [run for run in runs if run.job_id == max(run.job_id for run in runs)]
 
     def on_validation(run: TrainingRun) -> float:
@@ -86,21 +87,31 @@ def collect_pictures(source: Path) -> list[Path]:
     if source.is_dir():
         found = sorted(p for p in source.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
         if not found:
-            raise UserError(f"There is no picture in “{source}”.", "Check the folder.")
+            raise UserError(
+                _("There is no picture in “{source}”.").format(source=source),
+                _("Check the folder."),
+            )
         return [path.absolute() for path in found]
     if not source.is_file():
-        raise UserError(f"“{source}” is not there.", "Name a picture, a folder or a CSV list.")
+        raise UserError(
+            _("“{source}” is not there.").format(source=source),
+            _("Name a picture, a folder or a CSV list."),
+        )
     if source.suffix.lower() != ".csv":
         return [source.absolute()]
     try:
         with source.open(encoding="utf-8-sig", newline="") as stream:
             names = [row[0].strip() for row in csv.reader(stream) if row and row[0].strip()]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"“{source}” is not a CSV file in UTF-8 ({error}).") from error
+        raise UserError(
+            _("“{source}” is not a CSV file in UTF-8 ({error}).").format(source=source, error=error)
+        ) from error
     if names and names[0].lower() in ("path", "file", "filename", "image"):
         names = names[1:]
     if not names:
-        raise UserError(f"“{source}” names no picture.", "Put one path per line.")
+        raise UserError(
+            _("“{source}” names no picture.").format(source=source), _("Put one path per line.")
+        )
     return [(source.parent / name).absolute() for name in names]
 
 
@@ -113,12 +124,14 @@ def copy_artefact(project: Project, artefact: Artefact, target: Path | str) -> P
     """Copy an artefact's file to `target`, replacing what is there. Returns the path."""
     target = Path(target)
     if target.is_dir():
-        raise UserError(f"“{target}” is a folder.", "Give the name of a file.")
+        raise UserError(
+            _("“{target}” is a folder.").format(target=target), _("Give the name of a file.")
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(project.file.objects.path(artefact.path), target)
     except OSError as error:
-        raise translate_os_error(error, f"writing {target.name}") from error
+        raise translate_os_error(error, _("writing {name}").format(name=target.name)) from error
     return target
 
 
@@ -147,7 +160,7 @@ def write_tensorboard(
             try:
                 written.append(write_events(place, (metrics[i] for i in places)))
             except OSError as error:
-                raise translate_os_error(error, "writing curves") from error
+                raise translate_os_error(error, _("writing curves")) from error
     if not written:
-        raise UserError("There are no curves yet.", "Run a training or an inversion first.")
+        raise UserError(_("There are no curves yet."), _("Run a training or an inversion first."))
     return written

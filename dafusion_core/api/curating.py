@@ -9,6 +9,7 @@ from dafusion_core.api.near_copies import find_groups, keep_best
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Lineage, Part, SavedView
+from dafusion_core.language import _
 from dafusion_core.storage import (
     concepts,
     images,
@@ -33,7 +34,10 @@ class Curating:
         """Give synthetic images 1 to 5 stars, 0 takes them away. One undoable step."""
         self.file.require_writable()
         if not 0 <= rating <= 5:
-            raise UserError(f"{rating} stars cannot be given.", "Use 1 to 5, or 0 for none.")
+            raise UserError(
+                _("{rating} stars cannot be given.").format(rating=rating),
+                _("Use 1 to 5, or 0 for none."),
+            )
         return synthetic.rate(self.file.db, ids, rating)
 
     def keep_preview(self, job_id: int, t0: float) -> ProjectChanges:
@@ -95,7 +99,9 @@ class Curating:
         db = self.file.db
         found = synthetic.get_synthetic(db, [synthetic_id])
         if not found:
-            raise UserError(f"There is no synthetic image {synthetic_id}.")
+            raise UserError(
+                _("There is no synthetic image {synthetic_id}.").format(synthetic_id=synthetic_id)
+            )
         image = found[0]
         plan = self._plan(image.job_id)
         source = images.find_images(db, ids=[image.source_image_id])[0]

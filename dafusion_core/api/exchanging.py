@@ -16,6 +16,7 @@ from dafusion_core.datasets.sources import plan_import
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation, ImportProblem, Part
 from dafusion_core.domain.specs import GenerationPlan
+from dafusion_core.language import _
 from dafusion_core.storage import annotation, concepts, images, lineage, splits, synthetic
 from dafusion_core.storage.objects import hash_file
 
@@ -88,7 +89,7 @@ class Exchanging:
 
         with open_project(path, read_only=True) as other:
             if other.path.resolve() == self.file.path.resolve():
-                raise UserError("A project cannot be merged with itself.")
+                raise UserError(_("A project cannot be merged with itself."))
             items = list(other._export_items("both", "all", None))
             origins = {image.id: image.original_path for image in other.images()}
             labels = tuple(label.name for label in images.all_labels(other.file.db))
@@ -132,7 +133,7 @@ class Exchanging:
         if current is not None and splits.parts_of(self.file.db, current.id) == parts:
             return
         spec = {"from": plan.form, "path": str(plan.root)}
-        splits.add_split(self.file.db, f"From {plan.root.name}", 0, spec, parts)
+        splits.add_split(self.file.db, _("From {name}").format(name=plan.root.name), 0, spec, parts)
 
     # Out ----------------------------------------------------------------------------------
 
@@ -172,7 +173,9 @@ class Exchanging:
         self, what: str, curation: str, parts: set[Part] | None
     ) -> Iterator[ExportItem]:
         if what not in ("real", "synthetic", "both") or curation not in ("kept", "all"):
-            raise UserError("Export “real”, “synthetic” or “both”; “kept” or “all” of the latter.")
+            raise UserError(
+                _("Export “real”, “synthetic” or “both”; “kept” or “all” of the latter.")
+            )
         found = {
             image.id: image
             for image in self.images()
@@ -253,15 +256,19 @@ def _import_synthetics(
         if made.sha256 in known:
             continue
         if made.source_sha256 not in sources or made.label not in concept_of:
-            notes.append(ImportProblem(made.path, "the source of this synthetic image is missing"))
+            notes.append(
+                ImportProblem(made.path, _("the source of this synthetic image is missing"))
+            )
         elif hash_file(Path(made.path)) != made.sha256:
-            notes.append(ImportProblem(made.path, "this synthetic image changed since its export"))
+            notes.append(
+                ImportProblem(made.path, _("this synthetic image changed since its export"))
+            )
         else:
             known.add(made.sha256)
             path = file.objects.copy_in(Path(made.path), made.sha256)
             good.append((made, path))
     if good:
-        for _, path in good:
+        for _rest, path in good:
             file.objects.flush_name(path)
         plan = GenerationPlan(
             split_id=split.id if split else 0,

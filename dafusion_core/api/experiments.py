@@ -28,6 +28,7 @@ from dafusion_core.domain.specs import AnySpec, EvaluationSpec, canonical_json, 
 from dafusion_core.evaluation.comparison import compare_runs
 from dafusion_core.evaluation.few_shot import Cell, ExperimentTable, describe_cell
 from dafusion_core.jobs import queue
+from dafusion_core.language import _
 from dafusion_core.storage import experiments as stored
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels, find_images
@@ -158,7 +159,7 @@ def _check_split(
 ) -> None:
     """Refuse a split in which a class cannot be learned, or is never tested on."""
     counts: dict[str, Counter[Part]] = defaultdict(Counter)
-    for image_id, label, _ in items:
+    for image_id, label, _rest in items:
         if label and image_id in parts:
             counts[label][parts[image_id]] += 1
     check_parts(counts, may_miss_in_test=spec.splits in ("folds", "groups"))
@@ -255,7 +256,9 @@ def experiment_table(
     spec = found.spec
     baseline = baseline or spec.baseline
     if baseline not in [arm.name for arm in spec.arms]:
-        raise UserError(f"“{baseline}” is not an arm of “{found.name}”.")
+        raise UserError(
+            _("“{baseline}” is not an arm of “{name}”.").format(baseline=baseline, name=found.name)
+        )
     labels = tuple(label.name for label in all_labels(db))
     runs = {run.job_id: run for run in training_runs(db) if run.job_id in found.jobs.values()}
     cells = []

@@ -15,6 +15,7 @@ from dafusion_core.datasets.health import Finding, FindingKind, Prediction, Reme
 from dafusion_core.datasets.pictures import examine_picture
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError, UserError
+from dafusion_core.language import _, count, ngettext
 from dafusion_core.storage import facts as stored
 from dafusion_core.storage import images, results
 from dafusion_core.storage.journal import recording
@@ -96,31 +97,56 @@ class Checking:
     def _missing(self, every: list[ImageRecord], paths: Mapping[int, Path]) -> Iterator[Finding]:
         gone = [image.id for image in every if not paths[image.id].is_file()]
         if gone:
-            count = f"{len(gone):,} image{' is' if len(gone) == 1 else 's are'}"
             yield Finding(
                 "missing",
                 FindingKind.MISSING,
                 tuple(gone),
-                f"The file{'' if len(gone) == 1 else 's'} of {count} not where the project knows "
-                "them. Find them again with “locate”.",
+                count(
+                    len(gone),
+                    "The file of {n:,} image is not where the project knows them. Find them again "
+                    "with “locate”.",
+                    "The files of {n:,} images are not where the project knows them. Find them "
+                    "again with “locate”.",
+                ),
             )
 
     def _unreadable(self) -> Iterator[Finding]:
         refused = [p for p in images.import_problems(self.file.db) if p.is_refused]
-        copies = [
-            p for p in refused if p.reason.startswith(("exact duplicate", "the same picture"))
-        ]
+        # Reasons are kept in the language in which they were found.
+        starts = (
+            "exact duplicate",
+            "the same picture",
+            _("exact duplicate"),
+            _("the same picture"),
+        )
+        copies = [p for p in refused if p.reason.startswith(starts)]
         others = [p for p in refused if p not in copies]
-        for kind, found, text in (
-            (FindingKind.UNREADABLE, others, "could not be imported"),
-            (FindingKind.DUPLICATE, copies, "were left out as exact copies"),
+        for kind, found, words in (
+            (
+                FindingKind.UNREADABLE,
+                others,
+                ngettext(
+                    "{n:,} file could not be imported.",
+                    "{n:,} files could not be imported.",
+                    len(others),
+                ),
+            ),
+            (
+                FindingKind.DUPLICATE,
+                copies,
+                ngettext(
+                    "{n:,} file were left out as exact copies.",
+                    "{n:,} files were left out as exact copies.",
+                    len(copies),
+                ),
+            ),
         ):
             if found:
                 yield Finding(
                     f"{kind.value}-files",
                     kind,
                     (),
-                    f"{len(found):,} file{'' if len(found) == 1 else 's'} {text}.",
+                    words.format(n=len(found)),
                     files=tuple(f"{p.path}: {p.reason}" for p in found),
                 )
 
@@ -150,8 +176,10 @@ class Checking:
         remedy = Remedy(remedy)
         if remedy not in finding.remedies:
             raise UserError(
-                f"“{remedy}” does not help against “{finding.kind}”.",
-                f"Remedies: {', '.join(finding.remedies) or 'none'}.",
+                _("“{remedy}” does not help against “{kind}”.").format(
+                    remedy=remedy, kind=finding.kind
+                ),
+                _("Remedies: {remedies}.").format(remedies=", ".join(finding.remedies) or "none"),
             )
         is_copy = finding.kind in (FindingKind.LEAK, FindingKind.DUPLICATE)
         match remedy:
@@ -168,12 +196,12 @@ class Checking:
         """The group that some of the images have already, or a new name."""
         wanted = set(finding.images)
         names = [i.group for i in self.images() if i.id in wanted and i.group is not None]
-        return names[0] if names else f"same as image {min(finding.images)}"
+        return names[0] if names else _("same as image {id}").format(id=min(finding.images))
 
     def dismiss(self, finding: Finding) -> ProjectChanges:
         """Let a finding be: it is not shown again as long as it concerns the same images."""
         self.file.require_writable()
-        with recording(self.file.db, f"Dismiss: {finding.text}") as record:
+        with recording(self.file.db, _("Dismiss: {text}").format(text=finding.text)) as record:
             self.file.db.execute(
                 "INSERT OR IGNORE INTO dismissed_finding(key) VALUES (?)", [finding.key]
             )

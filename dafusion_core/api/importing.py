@@ -21,6 +21,7 @@ from dafusion_core.datasets.importing import ExistingImage, NewImage
 from dafusion_core.datasets.pictures import make_thumbnail
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.regions import Region
+from dafusion_core.language import _
 from dafusion_core.storage import annotation, concepts, facts, images
 from dafusion_core.storage.deposits import Deposits
 from dafusion_core.storage.project import ProjectFile
@@ -181,7 +182,7 @@ class SyntheticGuard:
 
 NEAR_BITS = 8  # of 64; saving as JPEG and halving the size moves one to four
 SAME_PIXELS = 6.0  # mean difference of grey values 0–255 on 64×64 pixels
-_SYNTHETIC = (
+_SYNTHETIC = _(
     "it is synthetic image {} of this project; a synthetic image belongs to the part of its "
     "source and is never taken for a real one"
 )

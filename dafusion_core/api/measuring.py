@@ -10,6 +10,7 @@ from dafusion_core.api.enqueue import enqueue
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Job
 from dafusion_core.domain.specs import CheckSpec, ImportedEmbedding
+from dafusion_core.language import _
 from dafusion_core.storage import checks, jobs
 from dafusion_core.storage.objects import hash_file
 
@@ -26,7 +27,9 @@ def foreign_embeddings(files: Mapping[str, Path | str]) -> tuple[ImportedEmbeddi
     for concept, file in files.items():
         path = Path(file).expanduser().resolve()
         if not path.is_file():
-            raise UserError(f"There is no embedding file {path}.", "Check its name.")
+            raise UserError(
+                _("There is no embedding file {path}.").format(path=path), _("Check its name.")
+            )
         found.append(ImportedEmbedding(concept, str(path), hash_file(path)))
     return tuple(found)
 
@@ -50,6 +53,7 @@ class Measuring:
         """`ids` by a measurement (`storage.checks.SORT_KEYS`); those without come last."""
         if key not in checks.SORT_KEYS:
             raise UserError(
-                f"Images cannot be sorted by “{key}”.", f"Use {', '.join(checks.SORT_KEYS)}."
+                _("Images cannot be sorted by “{key}”.").format(key=key),
+                _("Use {SORT_KEYS}.").format(SORT_KEYS=", ".join(checks.SORT_KEYS)),
             )
         return checks.sort_by_check(self.file.db, ids, key, descending=descending)

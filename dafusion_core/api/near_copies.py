@@ -11,6 +11,7 @@ from dafusion_core.datasets.pictures import load_rgb
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import Curation, SyntheticImage
+from dafusion_core.language import count
 from dafusion_core.storage import checks, synthetic
 from dafusion_core.storage.checks import SyntheticCheck
 from dafusion_core.storage.database import Database
@@ -68,6 +69,5 @@ def keep_best(db: Database, groups: Sequence[Sequence[int]]) -> ProjectChanges:
     with recording(db) as record:
         synthetic.decide(db, best, Curation.KEPT)
         synthetic.decide(db, others, Curation.REJECTED)
-        number = f"{len(best)} group{'s' if len(best) != 1 else ''}"
-        record.text = f"Keep the best of {number}"
+        record.text = count(len(best), "Keep the best of {n} group", "Keep the best of {n} groups")
     return record.changes

@@ -9,6 +9,7 @@ from pathlib import Path
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation, JobState, Part
 from dafusion_core.domain.specs import AnySpec, TrainingSpec
+from dafusion_core.language import _
 from dafusion_core.resources import backbone_path
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import all_labels, find_images
@@ -39,8 +40,8 @@ def check_before(file: ProjectFile, spec: AnySpec) -> None:
     parts = _counts(file.db, spec.split_id)
     if spec.patience is not None and not any(c[Part.VALIDATION] for c in parts.values()):
         raise UserError(
-            "Early stopping needs validation images, and the split has none.",
-            "Make a split with a validation part, or train all epochs.",
+            _("Early stopping needs validation images, and the split has none."),
+            _("Make a split with a validation part, or train all epochs."),
         )
     _check_kept(file.db, spec)
 
@@ -53,24 +54,28 @@ def check_classes(file: ProjectFile) -> None:
     if len(counts) < 2:
         only = f" (“{next(iter(counts))}”)" if counts else ""
         raise UserError(
-            f"There is only one class{only}, so there is nothing to tell apart."
+            _("There is only one class{only}, so there is nothing to tell apart.").format(only=only)
             if counts
-            else "There are no images yet.",
-            "Import a folder with two folders of pictures or more, one per class.",
+            else _("There are no images yet."),
+            _("Import a folder with two folders of pictures or more, one per class."),
         )
     lonely = [label for label, count in counts.items() if count < 2]
     if lonely:
         raise UserError(
-            f"These classes have a single image: {_some(lonely)}. One is needed to train on and "
-            "another to test.",
-            "Add images of them or leave the classes out.",
+            _(
+                "These classes have a single image: {some}. One is needed to train on and "
+                "another to test."
+            ).format(some=_some(lonely)),
+            _("Add images of them or leave the classes out."),
         )
     gone = [image.path for image in images if not file.objects.path(image.path).is_file()]
     if gone:
         raise UserError(
-            f"{len(gone)} of {len(images)} pictures are no longer where they were, for example "
-            f"“{file.objects.path(gone[0])}”.",
-            "Put the files back, or import them again.",
+            _(
+                "{number} of {number2} pictures are no longer where they were, for example "
+                "“{path}”."
+            ).format(number=len(gone), number2=len(images), path=file.objects.path(gone[0])),
+            _("Put the files back, or import them again."),
         )
 
 
@@ -90,8 +95,8 @@ def check_parts(parts: Mapping[str, Mapping[Part, int]], *, may_miss_in_test: bo
         is_allowed = part is Part.TEST and may_miss_in_test and len(parts) - len(missing) > 1
         if missing and not is_allowed:
             raise UserError(
-                f"There is no {title} image of: {_some(missing)}.",
-                "Add images, make another split, or remove the class.",
+                _("There is no {title} image of: {some}.").format(title=title, some=_some(missing)),
+                _("Add images, make another split, or remove the class."),
             )
 
 
@@ -104,8 +109,8 @@ def check_weights(weights: str, backbone: str) -> None:
         backbone_path(backbone)
     elif weights not in ("", "imagenet") and not Path(weights).expanduser().is_file():
         raise UserError(
-            f"The weights file {weights} is not there.",
-            "Choose its new place, “imagenet”, “bundled”, or train from scratch.",
+            _("The weights file {weights} is not there.").format(weights=weights),
+            _("Choose its new place, “imagenet”, “bundled”, or train from scratch."),
         )
 
 
@@ -117,9 +122,11 @@ def find_doubts(file: ProjectFile) -> list[str]:
         (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
         if many >= _MOST_UNEVEN * few:
             doubts.append(
-                f"The classes are very uneven: “{most}” has {many:,} images, “{least}” {few:,}. "
-                "Every class counts the same in the result, so the few images of the small one "
-                "decide as much as the many of the large one."
+                _(
+                    "The classes are very uneven: “{most}” has {many:,} images, “{least}” {few:,}. "
+                    "Every class counts the same in the result, so the few images of the small one "
+                    "decide as much as the many of the large one."
+                ).format(most=most, many=many, least=least, few=few)
             )
     return doubts
 
@@ -146,12 +153,15 @@ def _check_kept(db: Database, spec: TrainingSpec) -> None:
             usable += total[Curation.UNDECIDED]
         if not usable:
             raise UserError(
-                f"Arm “{arm.name}” has no synthetic image to train on: none of "
-                f"{sum(total.values()):,} is kept.",
-                "Keep some in curation, or allow undecided ones.",
+                _(
+                    "Arm “{name}” has no synthetic image to train on: none of {values:,} is kept."
+                ).format(name=arm.name, values=sum(total.values())),
+                _("Keep some in curation, or allow undecided ones."),
             )
 
 
 def _some(names: list[str]) -> str:
     shown = ", ".join(f"“{name}”" for name in names[:_NAMED])
-    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return shown + (
+        _(" and {number} more").format(number=len(names) - _NAMED) if len(names) > _NAMED else ""
+    )

@@ -16,17 +16,20 @@ from dafusion_core.api.chain import (
 )
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.experiments import ExperimentArm, ExperimentSpec, Generator
+from dafusion_core.language import _
 
 __all__ = ["ARMS", "PRESETS", "make_experiment", "named_arm"]
 
 #: Name → what it asks, for people.
 PRESETS: dict[str, str] = {
-    "quick": "Does it help? Standard augmentation against DA-Fusion, all training images.",
-    "curves": "Few-shot curves, the paper's figure: five ways to train, 1 to 16 images per class.",
-    "ablation-k": "How many distances t0 from the photo are needed (k = 1, 2, 4)?",
-    "ablation-alpha": "How often should a synthetic image take a photo's place?",
-    "ablation-m": "How many synthetic images per photo are enough?",
-    "ablation-masking": "Edit everything, only the object, or only what is around it?",
+    "quick": _("Does it help? Standard augmentation against DA-Fusion, all training images."),
+    "curves": _(
+        "Few-shot curves, the paper's figure: five ways to train, 1 to 16 images per class."
+    ),
+    "ablation-k": _("How many distances t0 from the photo are needed (k = 1, 2, 4)?"),
+    "ablation-alpha": _("How often should a synthetic image take a photo's place?"),
+    "ablation-m": _("How many synthetic images per photo are enough?"),
+    "ablation-masking": _("Edit everything, only the object, or only what is around it?"),
 }
 
 #: Arms that can be added to any experiment by name.
@@ -68,7 +71,10 @@ def make_experiment(
     replace the preset's. Raises UserError for an unknown preset.
     """
     if preset not in _MAKERS:
-        raise UserError(f"There is no preset “{preset}”.", f"There are: {', '.join(PRESETS)}.")
+        raise UserError(
+            _("There is no preset “{preset}”.").format(preset=preset),
+            _("There are: {PRESETS}.").format(PRESETS=", ".join(PRESETS)),
+        )
     options = options or ChainOptions()
     made = _MAKERS[preset](options, labels)
     return replace(
@@ -85,7 +91,10 @@ def named_arm(spec: ExperimentSpec, name: str) -> tuple[ExperimentArm, Generator
     Raises UserError when the experiment has no generator that the arm could be made from.
     """
     if name not in ARMS:
-        raise UserError(f"There is no arm “{name}”.", f"There are: {', '.join(ARMS)}.")
+        raise UserError(
+            _("There is no arm “{name}”.").format(name=name),
+            _("There are: {ARMS}.").format(ARMS=", ".join(ARMS)),
+        )
     arm = ARMS[name]
     there = {generator.name: generator for generator in spec.generators}
     if not arm.uses_synthetics or arm.generator in there:
@@ -93,8 +102,8 @@ def named_arm(spec: ExperimentSpec, name: str) -> tuple[ExperimentArm, Generator
     learned = [generator for generator in spec.generators if generator.inversion is not None]
     if arm.generator != REAL_GUIDANCE or not learned:
         raise UserError(
-            f"The experiment does not make the images that “{name}” needs.",
-            "Plan one with a preset that does, such as quick or curves.",
+            _("The experiment does not make the images that “{name}” needs.").format(name=name),
+            _("Plan one with a preset that does, such as quick or curves."),
         )
     return arm, _guided(learned[0])
 

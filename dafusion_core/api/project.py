@@ -60,6 +60,7 @@ from dafusion_core.domain.specs import (
 from dafusion_core.jobs import queue
 from dafusion_core.jobs.events import JobEvent
 from dafusion_core.jobs.supervisor import JobSupervisor, worker_log
+from dafusion_core.language import _
 from dafusion_core.storage import concepts, images, jobs, results, synthetic
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.project import (
@@ -97,7 +98,9 @@ def _choice(kind: type[Choice], value: str | None) -> Choice | None:
     try:
         return None if value is None else kind(value)
     except ValueError:
-        raise UserError(f"“{value}” is not one of {', '.join(kind)}.") from None
+        raise UserError(
+            _("“{value}” is not one of {kind}.").format(value=value, kind=", ".join(kind))
+        ) from None
 
 
 class Project(Annotating, Arrivals, Caring, Checking, Curating, Exchanging, Measuring, Splitting):
@@ -195,14 +198,17 @@ class Project(Annotating, Arrivals, Caring, Checking, Curating, Exchanging, Meas
         for label in self.labels():
             if label.name == name:
                 return label
-        known = ", ".join(label.name for label in self.labels()) or "none yet"
-        raise UserError(f"There is no class “{name}”.", f"Classes: {known}.")
+        known = ", ".join(label.name for label in self.labels()) or _("none yet")
+        raise UserError(
+            _("There is no class “{name}”.").format(name=name),
+            _("Classes: {known}.").format(known=known),
+        )
 
     def image(self, image_id: int) -> ImageRecord:
         """One real image. Raises UserError if there is none of that id."""
         found = self.images_by_id([image_id])
         if not found:
-            raise UserError(f"There is no image {image_id}.")
+            raise UserError(_("There is no image {image_id}.").format(image_id=image_id))
         return found[0]
 
     def images_by_id(self, ids: Sequence[int]) -> list[ImageRecord]:
@@ -331,8 +337,8 @@ class Project(Annotating, Arrivals, Caring, Checking, Curating, Exchanging, Meas
         split = self.current_split()
         if split is None:
             raise UserError(
-                "The images are not divided into training and test images yet.",
-                "Make a split first.",
+                _("The images are not divided into training and test images yet."),
+                _("Make a split first."),
             )
         return split.id
 
@@ -446,19 +452,19 @@ class Project(Annotating, Arrivals, Caring, Checking, Curating, Exchanging, Meas
         """Cancel a job for good; what it finished is kept."""
         with self._queue() as db:
             queue.request_cancel(db, job_id)
-        return ProjectChanges(jobs=True, text=f"Cancel job {job_id}")
+        return ProjectChanges(jobs=True, text=_("Cancel job {job_id}").format(job_id=job_id))
 
     def pause(self, job_id: int) -> ProjectChanges:
         """Let no worker take this job until it is resumed."""
         with self._queue() as db:
             queue.hold(db, job_id, True)
-        return ProjectChanges(jobs=True, text=f"Pause job {job_id}")
+        return ProjectChanges(jobs=True, text=_("Pause job {job_id}").format(job_id=job_id))
 
     def resume(self, job_id: int) -> ProjectChanges:
         """Queue a paused, interrupted, cancelled or failed job again; finished units are kept."""
         with self._queue() as db:
             queue.requeue(db, job_id)
-        return ProjectChanges(jobs=True, text=f"Resume job {job_id}")
+        return ProjectChanges(jobs=True, text=_("Resume job {job_id}").format(job_id=job_id))
 
     retry = resume
 
@@ -466,4 +472,4 @@ class Project(Annotating, Arrivals, Caring, Checking, Curating, Exchanging, Meas
         """Higher is done first."""
         with self._queue() as db:
             queue.set_priority(db, job_id, priority)
-        return ProjectChanges(jobs=True, text=f"Priority of job {job_id}")
+        return ProjectChanges(jobs=True, text=_("Priority of job {job_id}").format(job_id=job_id))

@@ -11,6 +11,7 @@ from dafusion_core.datasets.splits import Item, make_partition
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.experiments import ALL_SHOTS, ExperimentSpec
 from dafusion_core.domain.records import Part
+from dafusion_core.language import _
 
 __all__ = ["Replicate", "list_replicates", "make_parts"]
 
@@ -46,8 +47,10 @@ def list_replicates(spec: ExperimentSpec, items: Sequence[Item]) -> list[Replica
         groups = sorted({str(group) for _, _, group in items if group is not None})
         if len(groups) < 2:
             raise UserError(
-                f"Leaving one group out needs two groups or more; there are {len(groups)}.",
-                "Say which images belong together first (for example one group per field).",
+                _("Leaving one group out needs two groups or more; there are {number}.").format(
+                    number=len(groups)
+                ),
+                _("Say which images belong together first (for example one group per field)."),
             )
         return [
             Replicate(seed * len(groups) + number, seed, number, group)
@@ -92,7 +95,7 @@ def make_parts(
 def _training(items: Sequence[Item], parts: dict[int, Part], seed: int) -> Iterator[list[int]]:
     """The training images of each class, shuffled by the seed."""
     rng = np.random.default_rng(seed)
-    for label in sorted({label for _, label, _ in items}):
+    for label in sorted({item[1] for item in items}):
         mine = sorted(i for i, name, _ in items if name == label and parts[i] is Part.TRAIN)
         yield [mine[place] for place in rng.permutation(len(mine))]
 
@@ -127,8 +130,13 @@ def _check_training(items: Sequence[Item], parts: dict[int, Part], replicate: Re
     trained = {label for image, label, _ in items if parts[image] is Part.TRAIN}
     if missing := sorted(labels - trained):
         raise UserError(
-            f"In the split of {replicate.title} class “{missing[0]}” has no training image.",
-            "Add images of it, use fewer folds, or leave the class out.",
+            _("In the split of {title} class “{missing}” has no training image.").format(
+                title=replicate.title, missing=missing[0]
+            ),
+            _("Add images of it, use fewer folds, or leave the class out."),
         )
     if Part.TEST not in parts.values():
-        raise UserError(f"The split of {replicate.title} has no test image.", "Use fewer folds.")
+        raise UserError(
+            _("The split of {title} has no test image.").format(title=replicate.title),
+            _("Use fewer folds."),
+        )

@@ -18,6 +18,7 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.inputs import GenerationInputs, InversionInputs, TrainingInputs
 from dafusion_core.domain.records import UNLABELLED, ImageRecord, Job, JobState, Part, Split
+from dafusion_core.language import _, count
 from dafusion_core.storage import annotation, experiments, images, jobs, splits
 from dafusion_core.storage.journal import recording
 
@@ -74,7 +75,7 @@ class Splitting:
         for split in self.splits():
             if split.id == split_id:
                 return splits.choose_split(self.file.db, split_id, split.name)
-        raise UserError(f"There is no split {split_id}.")
+        raise UserError(_("There is no split {split_id}.").format(split_id=split_id))
 
     # Making one ---------------------------------------------------------------------------
 
@@ -139,7 +140,9 @@ class Splitting:
             spec["with_unsure"] = False
         if splits.locked_test(self.file.db):
             spec["is_locked"] = True
-        return self._add_split(f"Split {len(self.splits()) + 1}", seed, spec, parts)
+        return self._add_split(
+            _("Split {number}").format(number=len(self.splits()) + 1), seed, spec, parts
+        )
 
     def split_by_list(self, path: Path | str) -> Split:
         """A split from a CSV or TSV list with a column of paths (or file names) and one of parts.
@@ -155,13 +158,14 @@ class Splitting:
             raise _is_locked()
         self._check_groups(parts)
         spec = {"from": "list", "path": str(absolute(path))}
-        return self._add_split(f"From {absolute(path).name}", 0, spec, parts)
+        return self._add_split(_("From {name}").format(name=absolute(path).name), 0, spec, parts)
 
     def _listed_parts(self, path: Path) -> Parts:
         preview = preview_table(path)
         if "split" not in preview.columns:
             raise UserError(
-                f"No column of “{path.name}” holds the parts.", "Its header should be “split”."
+                _("No column of “{name}” holds the parts.").format(name=path.name),
+                _("Its header should be “split”."),
             )
         by_path: dict[str, int] = {}
         by_name: dict[str, list[int]] = {}
@@ -176,8 +180,10 @@ class Splitting:
             part = find_part(row.get("split", ""))
             if part is None:
                 raise UserError(
-                    f"“{row.get('split', '')}” of {name} is no part of a split.",
-                    "Use train, validation, test or unused.",
+                    _("“{split}” of {name} is no part of a split.").format(
+                        split=row.get("split", ""), name=name
+                    ),
+                    _("Use train, validation, test or unused."),
                 )
             matches = [by_path[name]] if name in by_path else []
             matches = matches or [
@@ -189,11 +195,15 @@ class Splitting:
                 found += 1
             elif matches:
                 raise UserError(
-                    f"{len(matches)} images are called “{name}”.", "Write their whole paths."
+                    _("{number} images are called “{name}”.").format(
+                        number=len(matches), name=name
+                    ),
+                    _("Write their whole paths."),
                 )
         if not found:
             raise UserError(
-                f"“{path.name}” names no image of this project.", "Check the column of paths."
+                _("“{name}” names no image of this project.").format(name=path.name),
+                _("Check the column of paths."),
             )
         return parts
 
@@ -208,7 +218,7 @@ class Splitting:
             raise UserError(
                 f"Group “{torn[0]}” would be divided"
                 f"{f', and {len(torn) - 1} more' if len(torn) > 1 else ''}. Nothing was changed.",
-                "A group belongs to one part. Change the list or the groups.",
+                _("A group belongs to one part. Change the list or the groups."),
             )
 
     def _add_split(self, name: str, seed: int, spec: dict[str, Any], parts: Parts) -> Split:
@@ -227,7 +237,7 @@ class Splitting:
         part = Part(part)
         split = self.current_split()
         if split is None:
-            raise UserError("There is no split yet.", "Make one first.")
+            raise UserError(_("There is no split yet."), _("Make one first."))
         wanted = set(image_ids)
         every = self.images()
         groups = {i.group_id for i in every if i.id in wanted and i.group_id is not None}
@@ -236,8 +246,8 @@ class Splitting:
         if locked and any((i in locked) != (part is Part.TEST) for i in moving):
             raise _is_locked()
         more = len(moving) - len(wanted)
-        text = f"Move {len(moving):,} image{'' if len(moving) == 1 else 's'} to {part.value}"
-        text += f" ({more:,} of them with their groups)" if more else ""
+        text = _move_text(len(moving), part)
+        text += _(" ({more:,} of them with their groups)").format(more=more) if more else ""
         return splits.set_parts(self.file.db, split.id, moving, part, text)
 
     def lock_test(self) -> ProjectChanges:
@@ -249,7 +259,7 @@ class Splitting:
         parts = splits.parts_of(db, split.id) if split else {}
         test = [image_id for image_id, part in parts.items() if part is Part.TEST]
         if not test:
-            raise UserError("There is no test part to lock.", "Make a split first.")
+            raise UserError(_("There is no test part to lock."), _("Make a split first."))
         return splits.lock_test(db, test)
 
     def unlock_test(self) -> ProjectChanges:
@@ -284,7 +294,9 @@ class Splitting:
                     Part.UNUSED if held else Part.TRAIN if locked and best is Part.TEST else best
                 )
                 splits.set_parts(self.file.db, split.id, rest, where, "")
-            record.text = f"Bring {len(found):,} images together as “{group}”"
+            record.text = _("Bring {number:,} images together as “{group}”").format(
+                number=len(found), group=group
+            )
         return record.changes
 
     # What follows -------------------------------------------------------------------------
@@ -303,8 +315,13 @@ class Splitting:
             if job.kind == "compare":
                 needed = [stale for stale in found if stale.job_id in job.needs]
                 found += [
-                    StaleResult(job.id, job.kind, job.title, f"its training (job {s.job_id}) is "
-                                "out of date", s.is_leak)
+                    StaleResult(
+                        job.id,
+                        job.kind,
+                        job.title,
+                        _("its training (job {id}) is out of date").format(id=s.job_id),
+                        s.is_leak,
+                    )
                     for s in needed[:1]
                 ]  # fmt: skip
                 continue
@@ -318,8 +335,8 @@ class Splitting:
 
 def _is_locked() -> UserError:
     return UserError(
-        "The test part is locked, and this would change it. Nothing was changed.",
-        "Unlock it first, if results on it need not stay comparable.",
+        _("The test part is locked, and this would change it. Nothing was changed."),
+        _("Unlock it first, if results on it need not stay comparable."),
     )
 
 
@@ -349,7 +366,7 @@ def _beside_locked(
         return parts | {image_id: Part.TRAIN for image_id, _, _ in free}
     rng = np.random.default_rng(seed)
     by_label: dict[str, list[int]] = {}
-    for image_id, label, _ in sorted(free, key=lambda item: item[0]):
+    for image_id, label, _rest in sorted(free, key=lambda item: item[0]):
         by_label.setdefault(label, []).append(image_id)
     for label in sorted(by_label):
         order = [by_label[label][i] for i in rng.permutation(len(by_label[label]))]
@@ -385,22 +402,36 @@ def _compare(
         return "", False
     leaked = set(used) & test
     if leaked:
-        return f"{_count(leaked)} it learned from are now for testing", True
+        return _("{count} it learned from are now for testing").format(count=_count(leaked)), True
     if isinstance(inputs, TrainingInputs) and tested != test:
-        return f"it was tested on other images ({_count(tested ^ test)} differ)", False
+        return _("it was tested on other images ({count} differ)").format(
+            count=_count(tested ^ test)
+        ), False
     gone = set(used) - train
     if gone:
-        return f"{_count(gone)} it learned from are no longer for training", False
+        return _("{count} it learned from are no longer for training").format(
+            count=_count(gone)
+        ), False
     if new := train - set(used):
-        return f"{_count(new)} for training came in since", False
+        return _("{count} for training came in since").format(count=_count(new)), False
     if names:
         moved = {i for i, label in used.items() if now[i][1] != names[label]}
     else:
         moved = {i for i, label in used.items() if ordinals.get(now[i][1]) != label}
     if moved:
-        return f"{_count(moved)} have another class now", False
+        return _("{count} have another class now").format(count=_count(moved)), False
     return "", False
 
 
 def _count(ids: set[int]) -> str:
-    return f"{len(ids):,} image{'' if len(ids) == 1 else 's'}"
+    return count(len(ids), "{n:,} image", "{n:,} images")
+
+
+def _move_text(number: int, part: Part) -> str:
+    if part is Part.TRAIN:
+        return count(number, "Move {n:,} image to train", "Move {n:,} images to train")
+    if part is Part.VALIDATION:
+        return count(number, "Move {n:,} image to validation", "Move {n:,} images to validation")
+    if part is Part.TEST:
+        return count(number, "Move {n:,} image to test", "Move {n:,} images to test")
+    return count(number, "Move {n:,} image to unused", "Move {n:,} images to unused")

@@ -26,6 +26,7 @@ from typing import Literal
 from dafusion_core.datasets.naming import is_hidden_name, natural_key, normal_name, show_name
 from dafusion_core.datasets.plan import PlannedRegion
 from dafusion_core.domain.errors import EnvironmentProblem, UserError, translate_os_error
+from dafusion_core.language import _
 
 __all__ = [
     "MANIFEST",
@@ -105,11 +106,12 @@ class ExportReport:
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        text = (
-            f"{self.real:,} real and {self.synthetic:,} synthetic images were written to "
-            f"“{show_name(self.destination)}”."
+        text = _(
+            "{real:,} real and {synthetic:,} synthetic images were written to “{name}”."
+        ).format(real=self.real, synthetic=self.synthetic, name=show_name(self.destination))
+        return text + (
+            _(" Stopped early; the manifest lists what is there.") if self.stopped else ""
         )
-        return text + (" Stopped early; the manifest lists what is there." if self.stopped else "")
 
 
 def export_folder(
@@ -168,7 +170,9 @@ def write_files(
     """
     destination = Path(os.path.abspath(Path(destination).expanduser()))
     if not wanted:
-        raise UserError("There are no images to export.", "Import, or keep, some images first.")
+        raise UserError(
+            _("There are no images to export."), _("Import, or keep, some images first.")
+        )
     mark = _mark(wanted, places, request)
     is_resumed = _read_mark(destination) == mark
     _check_destination(destination, overwrite or is_resumed, wanted)
@@ -198,7 +202,9 @@ def write_files(
             if not done or len(done) == len(wanted):
                 (destination / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
-        raise translate_os_error(error, f"exporting to {show_name(destination)}") from error
+        raise translate_os_error(
+            error, _("exporting to {name}").format(name=show_name(destination))
+        ) from error
     real = sum(entry.item.kind == "real" for entry in done)
     return ExportReport(destination, real, len(done) - real, size, stopped)
 
@@ -232,27 +238,39 @@ def _is_there(item: ExportItem, target: Path) -> bool:
 def _check_destination(folder: Path, overwrite: bool, items: Sequence[ExportItem]) -> None:
     name = show_name(folder)
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"“{name}” is a file, not a folder.", "Choose a folder.")
+        raise UserError(
+            _("“{name}” is a file, not a folder.").format(name=name), _("Choose a folder.")
+        )
     try:
         held = [e.name for e in folder.iterdir() if not is_hidden_name(e.name)]
     except FileNotFoundError:
         return
     except OSError as error:
-        raise translate_os_error(error, f"looking into {name}") from error
+        raise translate_os_error(error, _("looking into {name}").format(name=name)) from error
     if held and not overwrite:
         raise UserError(
-            f"The folder “{name}” is not empty (it holds “{show_name(held[0])}”"
-            f"{' and more' if len(held) > 1 else ''}). Nothing was written.",
-            "Choose an empty folder, or allow files of the same name to be replaced.",
+            (
+                _(
+                    "The folder “{name}” is not empty (it holds “{entry}” and more). Nothing was "
+                    "written."
+                )
+                if len(held) > 1
+                else _(
+                    "The folder “{name}” is not empty (it holds “{entry}”). Nothing was written."
+                )
+            ).format(name=name, entry=show_name(held[0])),
+            _("Choose an empty folder, or allow files of the same name to be replaced."),
         )
     real = os.path.realpath(folder)
     for item in items:
         # Replacing files in the folder that they are read from would destroy originals.
         if os.path.realpath(item.path).startswith(real + os.sep):
             raise UserError(
-                f"The folder “{name}” holds images of the project itself, for example "
-                f"“{show_name(item.path)}”. Nothing was written.",
-                "Choose another folder.",
+                _(
+                    "The folder “{name}” holds images of the project itself, for example "
+                    "“{show_name}”. Nothing was written."
+                ).format(name=name, show_name=show_name(item.path)),
+                _("Choose another folder."),
             )
 
 
@@ -314,8 +332,10 @@ def _copy(item: ExportItem, target: Path) -> tuple[str, int]:
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise EnvironmentProblem(
-                    f"The picture “{show_name(item.path)}” is missing, so the export stopped.",
-                    "Put it back where it was, or export without it. What was written is whole.",
+                    _("The picture “{name}” is missing, so the export stopped.").format(
+                        name=show_name(item.path)
+                    ),
+                    _("Put it back where it was, or export without it. What was written is whole."),
                 ) from error
             raise
         with source, partial.open("wb") as file:
@@ -325,9 +345,11 @@ def _copy(item: ExportItem, target: Path) -> tuple[str, int]:
                 file.write(chunk)
         if item.sha256 and digest.hexdigest() != item.sha256:
             raise EnvironmentProblem(
-                f"The picture “{show_name(item.path)}” changed since the project took it in, so "
-                "the export stopped.",
-                "Put the earlier picture back, or export without it. What was written is whole.",
+                _(
+                    "The picture “{name}” changed since the project took it in, so the export "
+                    "stopped."
+                ).format(name=show_name(item.path)),
+                _("Put the earlier picture back, or export without it. What was written is whole."),
             )
         shutil.copystat(item.path, partial)
         os.replace(partial, target)

@@ -33,18 +33,19 @@ from dafusion_core.datasets.masks import encode_mask, mask_box, region_mask
 from dafusion_core.datasets.plan import PlannedRegion
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.language import _
 
 __all__ = ["EXPORT_FORMS", "export_items"]
 
 #: Name → what it is, in words.
 EXPORT_FORMS: Mapping[str, str] = {
-    "folders": "one folder per class, real and synthetic apart",
-    "csv": "a folder of pictures with labels.csv",
-    "coco": "COCO JSON with masks",
+    "folders": _("one folder per class, real and synthetic apart"),
+    "csv": _("a folder of pictures with labels.csv"),
+    "coco": _("COCO JSON with masks"),
     "voc": "PASCAL VOC",
-    "huggingface": "a Hugging Face image folder with metadata.jsonl",
-    "fiftyone": "a FiftyOne image classification data set",
-    "reference": "aug-{index}-{number}.png, as DA-Fusion's own programs write and read them",
+    "huggingface": _("a Hugging Face image folder with metadata.jsonl"),
+    "fiftyone": _("a FiftyOne image classification data set"),
+    "reference": _("aug-{index}-{number}.png, as DA-Fusion's own programs write and read them"),
 }
 _VOID, _MOST_OBJECTS = 255, 254
 _VOC_SETS = {"train": "train", "validation": "val", "test": "test", "unused": "unused"}
@@ -66,7 +67,10 @@ def export_items(
     the project, the split's settings). Errors and resuming as in `write_files`.
     """
     if form not in EXPORT_FORMS:
-        raise UserError(f"“{form}” is no form of export.", f"Forms: {', '.join(EXPORT_FORMS)}.")
+        raise UserError(
+            _("“{form}” is no form of export.").format(form=form),
+            _("Forms: {EXPORT_FORMS}.").format(EXPORT_FORMS=", ".join(EXPORT_FORMS)),
+        )
     wanted = sort_items(items)
     places = _PLACES[form](wanted)
     names = tuple(classes) or tuple(dict.fromkeys(item.label for item in wanted if item.label))
@@ -157,12 +161,17 @@ def _reference(items: Sequence[ExportItem]) -> list[str]:
             continue
         if item.source_id not in index:
             raise UserError(
-                "This form numbers synthetic images by their sources, so these must be exported "
-                "too. Nothing was written.",
-                "Export real and synthetic images together.",
+                _(
+                    "This form numbers synthetic images by their "
+                    "sources, so these must be exported "
+                    "too. Nothing was written."
+                ),
+                _("Export real and synthetic images together."),
             )
         if item.path.suffix.lower() != ".png":
-            raise UserError(f"Synthetic image {item.id} is no PNG file. Nothing was written.")
+            raise UserError(
+                _("Synthetic image {id} is no PNG file. Nothing was written.").format(id=item.id)
+            )
         number = count.get(item.source_id or 0, 0)
         count[item.source_id or 0] = number + 1
         places.append(f"synthetic/aug-{index[item.source_id]}-{number}.png")

@@ -18,11 +18,12 @@ from dafusion_core.datasets.plan import Entry, ImportPlan, PlannedRegion, Planne
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import Curation, ImportProblem, Part
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 __all__ = ["EXTRAS", "apply_extras", "describe_entry", "read_extras", "regions_from", "regions_to"]
 
 EXTRAS = "dafusion.json"
-_ORPHAN = "it is a synthetic image whose source is not in this export"
+_ORPHAN = _("it is a synthetic image whose source is not in this export")
 
 
 def regions_to(regions: tuple[PlannedRegion, ...]) -> list[dict[str, Any]]:

@@ -32,10 +32,11 @@ from dafusion_core.datasets.sniffing import (
 )
 from dafusion_core.domain.errors import EnvironmentProblem, UserError
 from dafusion_core.domain.records import ImportProblem
+from dafusion_core.language import _
 
 __all__ = ["FolderScan", "scan_folder"]
 
-LAYOUT_HINT = (
+LAYOUT_HINT = _(
     "Choose a folder that holds one folder per class, for example flowers/daisy/1.jpg and "
     "flowers/dandelion/2.jpg; the names of the class folders become the names of the classes."
 )
@@ -86,14 +87,16 @@ def scan_folder(folder: Path | str) -> FolderScan:
     for directory in folders:
         name = normal_name(directory.name)
         if not name:
-            walk.note(directory, "the folder's name is only white space, so the class has no name")
+            walk.note(
+                directory, _("the folder's name is only white space, so the class has no name")
+            )
             continue
         found = walk.pictures(directory)
         if found:
             classes.setdefault(name, []).extend(found)
             spellings.setdefault(name, []).append(directory.name)
         elif str(directory) not in walk.noted:
-            walk.note(directory, "this class folder holds no pictures")
+            walk.note(directory, _("this class folder holds no pictures"))
     if not classes:
         raise _nothing_found(root, folders, files)
     ordered = {
@@ -108,18 +111,20 @@ def _check_root(root: Path) -> None:
     name = show_name(root)
     if not is_text_name(str(root)):
         raise UserError(
-            f"The folder's path “{name}” is not valid text.", "Rename the folder and try again."
+            _("The folder's path “{name}” is not valid text.").format(name=name),
+            _("Rename the folder and try again."),
         )
     try:
         status = root.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
-            f"There is no folder “{name}”.", "Check the spelling, or whether a drive is missing."
+            _("There is no folder “{name}”.").format(name=name),
+            _("Check the spelling, or whether a drive is missing."),
         ) from None
     except OSError as error:
         raise _unreadable_root(root, error) from error
     if not stat.S_ISDIR(status.st_mode):
-        raise UserError(f"“{name}” is a file, not a folder.", LAYOUT_HINT)
+        raise UserError(_("“{name}” is a file, not a folder.").format(name=name), LAYOUT_HINT)
     try:
         os.scandir(root).close()
     except OSError as error:
@@ -128,33 +133,42 @@ def _check_root(root: Path) -> None:
 
 def _unreadable_root(root: Path, error: OSError) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"The folder “{show_name(root)}” cannot be read: {error.strerror or error}.",
-        "Change its permissions or copy it to another place. Nothing was changed.",
+        _("The folder “{name}” cannot be read: {strerror}.").format(
+            name=show_name(root), strerror=error.strerror or error
+        ),
+        _("Change its permissions or copy it to another place. Nothing was changed."),
     )
 
 
 def _stray_reason(file: Path) -> str:
     if not file.exists():
-        return "it is a link that leads nowhere"
+        return _("it is a link that leads nowhere")
     if is_picture_name(file.name):
-        return "it lies outside the class folders, so its class is unknown; move it into one"
-    return "it lies outside the class folders"
+        return _("it lies outside the class folders, so its class is unknown; move it into one")
+    return _("it lies outside the class folders")
 
 
 def _nothing_found(root: Path, folders: list[Path], files: list[Path]) -> UserError:
     name = show_name(root)
     loose = sum(is_picture_name(file.name) for file in files)
     if not folders and not files:
-        return UserError(f"The folder “{name}” is empty.", LAYOUT_HINT)
+        return UserError(_("The folder “{name}” is empty.").format(name=name), LAYOUT_HINT)
     if not folders and loose:
         return UserError(
-            f"“{name}” holds {_count(loose, 'picture')} but no class folders.",
-            "Put the pictures of each class into a folder of its own. " + LAYOUT_HINT,
+            _("“{name}” holds {count} but no class folders.").format(
+                name=name, count=_count(loose, "picture")
+            ),
+            _("Put the pictures of each class into a folder of its own. ") + LAYOUT_HINT,
         )
     if not folders:
-        return UserError(f"“{name}” holds no class folders and no pictures.", LAYOUT_HINT)
+        return UserError(
+            _("“{name}” holds no class folders and no pictures.").format(name=name), LAYOUT_HINT
+        )
     return UserError(
-        f"No picture was found in the {_count(len(folders), 'folder')} of “{name}”.", LAYOUT_HINT
+        _("No picture was found in the {count} of “{name}”.").format(
+            count=_count(len(folders), "folder"), name=name
+        ),
+        LAYOUT_HINT,
     )
 
 
@@ -167,26 +181,36 @@ def _layout_warnings(
 ) -> Iterator[str]:
     if len(classes) == 1:
         (name,) = classes
-        text = f"There is only one class, “{name}”. A classifier needs at least two."
+        text = _("There is only one class, “{name}”. A classifier needs at least two.").format(
+            name=name
+        )
         if len(walk.direct_folders.get(spellings[name][0], ())) > 1:
-            text += f" If the folders inside “{name}” are the classes, choose “{name}” instead."
+            text += _(
+                " If the folders inside “{name}” are the classes, choose “{name}” instead."
+            ).format(name=name)
         yield text
     elif all(name.lower() in _PART_NAMES for name in classes):
         yield (
-            f"The classes are called {', '.join(classes)}: these look like parts of a split. "
-            "If the classes are inside them, choose one of these folders instead."
+            _(
+                "The classes are called {classes}: these look like parts of a split. If the "
+                "classes are inside them, choose one of these folders instead."
+            ).format(classes=", ".join(classes))
         )
     folded: dict[str, list[str]] = {}
     for name in classes:
         folded.setdefault(name.casefold(), []).append(name)
     for names in folded.values():
         if len(names) > 1:
-            yield f"The classes {' and '.join(f'“{n}”' for n in names)} differ only in case."
+            yield _("The classes {names} differ only in case.").format(
+                names=_(" and ").join(f"“{n}”" for n in names)
+            )
     for name, raw in spellings.items():
         if len(raw) > 1:
             yield (
-                f"{len(raw)} folders are called “{name}”, written with different characters that "
-                "look the same; they became one class."
+                _(
+                    "{number} folders are called “{name}”, written with different characters that "
+                    "look the same; they became one class."
+                ).format(number=len(raw), name=name)
             )
 
 
@@ -221,13 +245,18 @@ class _Walk:
                         continue
                     path = Path(entry.path)
                     if not is_text_name(entry.name):
-                        self.note(path, "its name is not valid text; rename it")
+                        self.note(path, _("its name is not valid text; rename it"))
                     elif _is_folder(entry):
                         folders.append(path)
                     else:
                         files.append(path)
         except OSError as error:
-            self.note(folder, f"the folder cannot be read ({error.strerror or error})")
+            self.note(
+                folder,
+                _("the folder cannot be read ({strerror})").format(
+                    strerror=error.strerror or error
+                ),
+            )
         folders.sort(key=lambda path: natural_key(path.name))
         files.sort(key=lambda path: natural_key(path.name))
         return folders, files
@@ -255,15 +284,23 @@ class _Walk:
         if os.path.normcase(real) != os.path.normcase(plain):
             if _is_within(real, self._real_root):
                 where = os.path.relpath(real, self._real_root)
-                target = "the chosen folder itself" if where == "." else f"“{show_name(where)}”"
-                self.note(folder, f"it is a link to {target}, which is read in its own place")
+                target = _("the chosen folder itself") if where == "." else f"“{show_name(where)}”"
+                self.note(
+                    folder,
+                    _("it is a link to {target}, which is read in its own place").format(
+                        target=target
+                    ),
+                )
                 return False
             if _is_within(self._real_root, real):
-                self.note(folder, "it is a link to a folder that holds the chosen one: a loop")
+                self.note(folder, _("it is a link to a folder that holds the chosen one: a loop"))
                 return False
         key = os.path.normcase(real)
         if key in self._seen:
-            self.note(folder, f"it is the same folder as “{self._seen[key]}”, already read")
+            self.note(
+                folder,
+                _("it is the same folder as “{seen}”, already read").format(seen=self._seen[key]),
+            )
             return False
         self._seen[key] = show_name(folder.relative_to(self.root))
         return True
@@ -273,7 +310,7 @@ class _Walk:
         if is_picture_name(file.name) and file.is_file():
             return True
         if file.is_symlink() and not file.exists():
-            self.note(file, "it is a link that leads nowhere")
+            self.note(file, _("it is a link that leads nowhere"))
             return False
         try:
             head = read_head(file)

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import ImageRecord
+from dafusion_core.language import _
 
 __all__ = ["group_by_date", "group_by_folder", "group_by_pattern", "picture_date"]
 
@@ -26,10 +27,13 @@ def group_by_pattern(images: Iterable[ImageRecord], pattern: str, where: str = "
         expression = re.compile(pattern)
     except re.error as error:
         raise UserError(
-            f"“{pattern}” is not a regular expression: {error}.", "Nothing was changed."
+            _("“{pattern}” is not a regular expression: {error}.").format(
+                pattern=pattern, error=error
+            ),
+            _("Nothing was changed."),
         ) from None
     if where not in ("path", "name"):
-        raise UserError("A pattern is looked for in the “path” or in the “name”.")
+        raise UserError(_("A pattern is looked for in the “path” or in the “name”."))
     groups: Groups = {}
     for image in images:
         path = image.original_path.replace("\\", "/")
@@ -44,7 +48,7 @@ def group_by_pattern(images: Iterable[ImageRecord], pattern: str, where: str = "
 def group_by_folder(images: Iterable[ImageRecord], level: int = 1) -> Groups:
     """Images by the folder they came from: 1 is the one that holds them, 2 the one above …"""
     if level < 1:
-        raise UserError("Folders are counted from 1, the one that holds the picture.")
+        raise UserError(_("Folders are counted from 1, the one that holds the picture."))
     groups: Groups = {}
     for image in images:
         folders = PurePath(image.original_path.replace("\\", "/")).parts[:-1]

@@ -16,6 +16,7 @@ import numpy as np
 
 from dafusion_core.datasets.facts import PictureFacts, fingerprint_bits, fingerprint_distance
 from dafusion_core.domain.records import ImageRecord, Part
+from dafusion_core.language import _
 
 __all__ = ["Finding", "FindingKind", "Prediction", "Remedy", "check_health", "find_near_copies"]
 
@@ -141,20 +142,32 @@ def find_near_copies(
     return [members for members in clusters.values() if len(members) > 1]
 
 
+_PARTS = {
+    Part.TRAIN: _("train"),
+    Part.VALIDATION: _("validation"),
+    Part.TEST: _("test"),
+    Part.UNUSED: _("unused"),
+}
+
+
 def _copies(by_id: Mapping[int, ImageRecord], clusters: list[list[int]]) -> Iterator[Finding]:
     for ids in clusters:
         found = [by_id[i] for i in ids]
         sides = {image.part for image in found} - {None, Part.UNUSED}
         labels = {image.label for image in found if image.label}
-        count = f"{len(ids)} images look the same"
+        count = _("{number} images look the same").format(number=len(ids))
         if len(labels) > 1:
-            count += f" but are called {' and '.join(sorted(f'“{label}”' for label in labels))}"
+            count += _(" but are called {labels}").format(
+                labels=_(" and ").join(sorted(f"“{label}”" for label in labels))
+            )
         if len(sides) > 1:
-            names = " and ".join(sorted(str(side) for side in sides))
+            names = _(" and ").join(sorted(_PARTS[side] for side in sides if side))
             yield _finding(
                 FindingKind.LEAK,
                 ids,
-                f"{count}, and are in {names}: what is tested was learned.",
+                _("{count}, and are in {names}: what is tested was learned.").format(
+                    count=count, names=names
+                ),
                 (Remedy.SAME_PART, Remedy.REJECT),
             )
         else:
@@ -173,12 +186,12 @@ def _torn_groups(images: Sequence[ImageRecord]) -> Iterator[Finding]:
         if image.group is not None and image.part not in (None, Part.UNUSED):
             groups.setdefault(image.group, []).append(image)
     for name, members in groups.items():
-        sides = sorted({str(image.part) for image in members})
+        sides = sorted({_PARTS[image.part] for image in members if image.part})
         if len(sides) > 1:
             yield _finding(
                 FindingKind.TORN_GROUP,
                 [image.id for image in members],
-                f"Group “{name}” is in {' and '.join(sides)}.",
+                _("Group “{name}” is in {sides}.").format(name=name, sides=_(" and ").join(sides)),
                 (Remedy.SAME_PART,),
             )
 
@@ -199,8 +212,9 @@ def _doubtful_labels(
         yield _finding(
             FindingKind.LABEL,
             [image.id],
-            f"It is called “{image.label}”; classifiers that never saw it say “{best}” "
-            f"({share:.0%}).",
+            _(
+                "It is called “{label}”; classifiers that never saw it say “{best}” ({share:.0%})."
+            ).format(label=image.label, best=best, share=share),
             (Remedy.UNSURE, Remedy.REJECT),
         )
 
@@ -214,16 +228,18 @@ def _imbalance(images: Sequence[ImageRecord]) -> Iterator[Finding]:
         yield _finding(
             FindingKind.IMBALANCE,
             [image.id for image in images if image.label == least],
-            f"“{most}” has {many:,} images and “{least}” only {few:,}.",
+            _("“{most}” has {many:,} images and “{least}” only {few:,}.").format(
+                most=most, many=many, least=least, few=few
+            ),
         )
 
 
 def _pixels(facts: Mapping[int, PictureFacts]) -> Iterator[Finding]:
     tests: list[tuple[FindingKind, Callable[[PictureFacts], bool], str]] = [
-        (FindingKind.DARK, lambda f: f.brightness < DARK, "is very dark"),
-        (FindingKind.BRIGHT, lambda f: f.brightness > BRIGHT, "is very bright"),
-        (FindingKind.FLAT, lambda f: f.contrast < FLAT, "shows almost nothing"),
-        (FindingKind.BLUR, _is_blurred(facts), "is blurred"),
+        (FindingKind.DARK, lambda f: f.brightness < DARK, _("is very dark")),
+        (FindingKind.BRIGHT, lambda f: f.brightness > BRIGHT, _("is very bright")),
+        (FindingKind.FLAT, lambda f: f.contrast < FLAT, _("shows almost nothing")),
+        (FindingKind.BLUR, _is_blurred(facts), _("is blurred")),
     ]
     for image_id in sorted(facts):
         for kind, is_bad, text in tests:
@@ -248,17 +264,27 @@ def _sizes(images: Sequence[ImageRecord]) -> Iterator[Finding]:
     for image in images:
         short, long = sorted((image.width, image.height))
         side = math.sqrt(image.width * image.height)
-        size = f"{image.width}×{image.height} pixels"
+        size = _("{width}×{height} pixels").format(width=image.width, height=image.height)
         if long > ODD_ASPECT * short:
             yield _finding(
                 FindingKind.ASPECT, [image.id],
-                f"It is {size}: stretched to a square, little of its shape is left.",
+                _("It is {size}: stretched to a square, little of its shape is left.").format(
+                    size=size
+                ),
                 (Remedy.REJECT,),
             )  # fmt: skip
         elif short < SMALL_SIDE and side < usual / 1.5:
-            yield _finding(FindingKind.SIZE, [image.id], f"It is only {size}.", (Remedy.REJECT,))
+            yield _finding(
+                FindingKind.SIZE,
+                [image.id],
+                _("It is only {size}.").format(size=size),
+                (Remedy.REJECT,),
+            )
         elif side > usual * ODD_FACTOR or side < usual / ODD_FACTOR:
             yield _finding(
                 FindingKind.SIZE, [image.id],
-                f"It is {size}; most are about {usual:.0f}×{usual:.0f}.", (Remedy.REJECT,),
+                _("It is {size}; most are about {usual:.0f}×{usual:.0f}.").format(
+                    size=size, usual=usual
+                ),
+                (Remedy.REJECT,),
             )  # fmt: skip

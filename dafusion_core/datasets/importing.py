@@ -29,6 +29,7 @@ from dafusion_core.datasets.sniffing import (
 from dafusion_core.domain.errors import DaFusionError, UserError, translate_os_error
 from dafusion_core.domain.records import ImportProblem
 from dafusion_core.domain.regions import check_region
+from dafusion_core.language import _, count
 
 __all__ = [
     "ExistingImage",
@@ -43,8 +44,8 @@ __all__ = [
 #: Images per transaction. A crash loses at most this many and `_LAG`; they are imported again.
 BATCH = 64
 _LAG = 64  # images whose files may still be on their way to the disk when a batch is added
-_CHANGED_COPY = "the file changed after it was imported; the project keeps the earlier picture"
-_CHANGED_REFERENCE = (
+_CHANGED_COPY = _("the file changed after it was imported; the project keeps the earlier picture")
+_CHANGED_REFERENCE = _(
     "the file changed after it was imported, but the project refers to the earlier picture; put "
     "that back, or give the new one another name"
 )
@@ -136,14 +137,14 @@ class ImportReport:
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        parts = [f"{self.imported:,} image{'' if self.imported == 1 else 's'} imported"]
+        parts = [count(self.imported, "{n:,} image imported", "{n:,} images imported")]
         if self.skipped_known:
-            parts.append(f"{self.skipped_known:,} already in the project")
+            parts.append(_("{known:,} already in the project").format(known=self.skipped_known))
         if self.refused:
-            parts.append(f"{self.refused:,} left out")
+            parts.append(_("{refused:,} left out").format(refused=self.refused))
         if noted := len(self.problems) - self.refused:
-            parts.append(f"{noted:,} with a warning")
-        end = " Stopped early; import the folder again to go on." if self.stopped else ""
+            parts.append(_("{noted:,} with a warning").format(noted=noted))
+        end = _(" Stopped early; import the folder again to go on.") if self.stopped else ""
         return ", ".join(parts) + "." + end
 
 
@@ -240,7 +241,7 @@ def _check_ahead(
                 first, future = waiting.popleft()
                 yield first, future.result()
         finally:
-            for _, future in waiting:
+            for _rest, future in waiting:
                 future.cancel()
 
 
@@ -348,7 +349,11 @@ class _Import:
             try:
                 check_region(region.kind, region.data, width, height)
             except UserError as error:
-                self.note(name, f"a region was left out: {error.text}", is_refused=False)
+                self.note(
+                    name,
+                    _("a region was left out: {text}").format(text=error.text),
+                    is_refused=False,
+                )
             else:
                 good.append(region)
         return tuple(good)
@@ -379,13 +384,13 @@ def _explaining_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise translate_os_error(error, "copying the pictures into the project") from error
+        raise translate_os_error(error, _("copying the pictures into the project")) from error
 
 
 def _twin_reason(label: str, its_label: str, its_path: str) -> str:
     if label == its_label:
-        return f"exact duplicate of “{its_path}”"
-    return (
-        f"the same picture is also in class “{its_label}” (“{its_path}”); it stays there. "
-        "If that class is the wrong one, remove it there and import again"
-    )
+        return _("exact duplicate of “{its_path}”").format(its_path=its_path)
+    return _(
+        "the same picture is also in class “{its_label}” (“{its_path}”); it stays "
+        "there. If that class is the wrong one, remove it there and import again"
+    ).format(its_label=its_label, its_path=its_path)

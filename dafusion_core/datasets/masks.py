@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.regions import Region, RegionKind
+from dafusion_core.language import _
 
 __all__ = ["decode_mask", "encode_mask", "mask_box", "polygon_mask", "region_area", "region_mask"]
 __all__ += ["sample_mask", "union_mask"]
@@ -55,7 +56,8 @@ def _runs(data: Mapping[str, Any]) -> tuple[int, int, list[int]]:
             raise ValueError
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise UserError(
-            "A mask's run lengths do not fit its size.", "It was damaged or made for another image."
+            _("A mask's run lengths do not fit its size."),
+            _("It was damaged or made for another image."),
         ) from error
     return height, width, runs
 
@@ -163,7 +165,7 @@ def region_mask(region: Region, height: int, width: int) -> Mask:
     if region.kind is RegionKind.MASK:
         mask = decode_mask(region.data)
         if mask.shape != (height, width):
-            raise UserError("A mask was made for an image of another size.", "Draw it again.")
+            raise UserError(_("A mask was made for an image of another size."), _("Draw it again."))
         return mask
     if region.kind is RegionKind.POLYGON:
         return polygon_mask(region.data["polygons"], height, width)

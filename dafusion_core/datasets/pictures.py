@@ -49,6 +49,7 @@ from dafusion_core.datasets.sniffing import (
     sniff_format,
     unreadable,
 )
+from dafusion_core.language import _
 
 __all__ = [
     "MAX_PIXELS",
@@ -94,7 +95,7 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DAMAGED_HINT: Final = "Copy it again from where it came, or save it anew from another program."
+_DAMAGED_HINT: Final = _("Copy it again from where it came, or save it anew from another program.")
 
 # Several big pictures at once could fill the memory: they are decoded one after another.
 _big_picture = threading.Lock()
@@ -202,7 +203,7 @@ def examine_picture(
                 turn = _TURNS.get(_orientation(image)) if small is image else None
                 facts = measure(small, turn, (width, height) if turn is None else stored)
     if min(width, height) < SMALL_SIDE:
-        notes.append(f"it is only {width}×{height} pixels")
+        notes.append(_("it is only {width}×{height} pixels").format(width=width, height=height))
     if data is not None:
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
     else:
@@ -250,10 +251,10 @@ def _opened(
     """The picture with its header read and its size found bearable."""
     head = read_head(path) if data is None else data[:HEAD_BYTES]
     if data is not None and not data:
-        raise refuse(path, "the file is empty")
+        raise refuse(path, _("the file is empty"))
     form = sniff_format(path, head)
     if form is None:
-        raise refuse(path, describe_foreign(path, head), "Save it as PNG or JPEG.")
+        raise refuse(path, describe_foreign(path, head), _("Save it as PNG or JPEG."))
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet)
         try:
@@ -264,9 +265,13 @@ def _opened(
             raise _explain(path, form, error) from error
         width, height = image.size
         if width < 1 or height < 1:
-            raise refuse(path, "it has no pixels", _DAMAGED_HINT)
+            raise refuse(path, _("it has no pixels"), _DAMAGED_HINT)
         if width * height > max_pixels:
-            raise _too_big(path, f"{width}×{height} pixels are", max_pixels)
+            raise _too_big(
+                path,
+                _("{width}×{height} pixels are").format(width=width, height=height),
+                max_pixels,
+            )
         yield image
 
 
@@ -287,7 +292,11 @@ def _decoding(
         except Exception as error:
             raise _explain(path, image.format or "", error) from error
         if image.mode not in _DEEP | _FLAT:
-            raise refuse(path, f"its colour mode {image.mode} is not supported", "Save it as RGB.")
+            raise refuse(
+                path,
+                _("its colour mode {mode} is not supported").format(mode=image.mode),
+                _("Save it as RGB."),
+            )
         yield
 
 
@@ -296,26 +305,36 @@ def _explain(path: Path, form: str, error: Exception) -> BadPicture:
     if isinstance(error, OSError) and error.errno is not None:
         return unreadable(path, error)
     if isinstance(error, MemoryError):
-        return refuse(path, "there was not enough memory to open it", "Make it smaller.")
+        return refuse(path, _("there was not enough memory to open it"), _("Make it smaller."))
     if isinstance(error, Image.DecompressionBombError):
-        return _too_big(path, "its pixels are", MAX_PIXELS)
+        return _too_big(path, _("its pixels are"), MAX_PIXELS)
     if "truncat" in str(error).lower():
-        return refuse(path, "the file is cut short", _DAMAGED_HINT)
+        return refuse(path, _("the file is cut short"), _DAMAGED_HINT)
     if form == "TIFF" and (pixels := _describe_tiff(path)):
-        return refuse(path, f"{pixels} cannot be read", "Save it with 8 or 16 bits per channel.")
-    return refuse(path, f"its {form} data are damaged", _DAMAGED_HINT)
+        return refuse(
+            path,
+            _("{pixels} cannot be read").format(pixels=pixels),
+            _("Save it with 8 or 16 bits per channel."),
+        )
+    return refuse(path, _("its {form} data are damaged").format(form=form), _DAMAGED_HINT)
 
 
 def _too_big(path: Path, what: str, max_pixels: int) -> BadPicture:
-    limit = f"{max_pixels / 1e6:,.0f} million" if max_pixels >= 1e6 else f"{max_pixels:,}"
+    limit = (
+        _("{max_pixels:,.0f} million").format(max_pixels=max_pixels / 1e6)
+        if max_pixels >= 1e6
+        else f"{max_pixels:,}"
+    )
     return refuse(
-        path, f"{what} too many (the limit is {limit} pixels)", "Make it smaller or cut it up."
+        path,
+        _("{what} too many (the limit is {limit} pixels)").format(what=what, limit=limit),
+        _("Make it smaller or cut it up."),
     )
 
 
 def _describe_tiff(path: Path) -> str:
     """The pixel type of a TIFF that Pillow refused because of it, or ""."""
-    kinds = {1: "unsigned integers", 2: "signed integers", 3: "floating-point numbers"}
+    kinds = {1: _("unsigned integers"), 2: _("signed integers"), 3: _("floating-point numbers")}
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -325,10 +344,16 @@ def _describe_tiff(path: Path) -> str:
             file.seek(folder.next)
             folder.load(file)
             bits = tuple(folder.get(258, ()))
-            kind = kinds.get(next(iter(folder.get(339, (1,)))), "samples of an unusual kind")
+            kind = kinds.get(next(iter(folder.get(339, (1,)))), _("samples of an unusual kind"))
     except Exception:  # the tags are damaged too; there is nothing to add
         return ""
-    return f"a TIFF with {len(bits)} × {bits[0]}-bit {kind} per pixel" if bits else ""
+    return (
+        _("a TIFF with {number} × {bits}-bit {kind} per pixel").format(
+            number=len(bits), bits=bits[0], kind=kind
+        )
+        if bits
+        else ""
+    )
 
 
 def _hash_file(path: Path) -> tuple[str, int]:
@@ -352,7 +377,11 @@ def _count_pages(image: ImageFile.ImageFile) -> list[str]:
         image.seek(0)
     except Exception:  # a damaged second page does not make the first one useless
         pages = None
-    return [f"only the first of {pages} pages is used" if pages else "only its first page is used"]
+    return [
+        _("only the first of {pages} pages is used").format(pages=pages)
+        if pages
+        else _("only its first page is used")
+    ]
 
 
 def _orientation(image: Image.Image) -> int:
@@ -395,13 +424,13 @@ def _flatten(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
         values = np.where(is_number, values, 0)
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1 and raw.dtype.kind == "f":
-        white, text = 1.0, "white is 1"
+        white, text = 1.0, _("white is 1")
     elif low >= 0 and high <= 65535:
         bits = next(b for b in (8, 10, 12, 14, 16) if high <= 2**b - 1)
-        white, text = 2.0**bits - 1, f"white is {2**bits - 1}"
+        white, text = 2.0**bits - 1, _("white is {value}").format(value=2**bits - 1)
     else:
         values, white = values - low, max(high - low, 1e-30)
-        text = f"from {low:.4g} (black) to {high:.4g} (white)"
+        text = _("from {low:.4g} (black) to {high:.4g} (white)").format(low=low, high=high)
     eight = np.rint(values * 255.0 / white).clip(0, 255).astype(np.uint8)
     kind = "floating-point" if raw.dtype.kind == "f" else f"{raw.dtype.itemsize * 8}-bit"
-    return eight, f"its {kind} grey values become 8 bit: {text}"
+    return eight, _("its {kind} grey values become 8 bit: {text}").format(kind=kind, text=text)

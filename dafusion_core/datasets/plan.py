@@ -10,6 +10,7 @@ from typing import Any
 
 from dafusion_core.domain.records import Curation, ImportProblem, Part
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _, count
 
 __all__ = ["Entry", "ImportPlan", "PlannedRegion", "PlannedSynthetic", "shorten_problems"]
 
@@ -101,19 +102,21 @@ class ImportPlan:
     @property
     def sentence(self) -> str:
         """What an import would do, in words."""
-        count, classes = len(self.entries), sum(1 for label in self.per_label if label)
-        text = (
-            f"{count:,} picture{'' if count == 1 else 's'} in "
-            f"{classes:,} class{'' if classes == 1 else 'es'}"
+        classes = sum(1 for label in self.per_label if label)
+        text = _("{pictures} in {classes}").format(
+            pictures=count(len(self.entries), "{n:,} picture", "{n:,} pictures"),
+            classes=count(classes, "{n:,} class", "{n:,} classes"),
         )
         if without := self.per_label.get("", 0):
-            text += f", {without:,} without a class"
+            text += _(", {without:,} without a class").format(without=without)
         if regions := sum(len(entry.regions) for entry in self.entries):
-            text += f", with {regions:,} region{'' if regions == 1 else 's'}"
+            text += count(regions, ", with {n:,} region", ", with {n:,} regions")
         if self.synthetics:
-            text += f", and {len(self.synthetics):,} synthetic images with their sources"
+            text += _(", and {number:,} synthetic images with their sources").format(
+                number=len(self.synthetics)
+            )
         refused = sum(problem.is_refused for problem in self.problems)
-        return text + (f"; {refused:,} left out." if refused else ".")
+        return text + (_("; {refused:,} left out.").format(refused=refused) if refused else ".")
 
 
 def shorten_problems(problems: list[ImportProblem]) -> tuple[ImportProblem, ...]:
@@ -128,6 +131,6 @@ def shorten_problems(problems: list[ImportProblem]) -> tuple[ImportProblem, ...]
             last[problem.reason] = problem
     for reason, problem in last.items():
         more = seen[reason] - LISTED
-        kept.append(ImportProblem(f"… {more:,} more, up to {problem.path}", reason,
-                                  problem.is_refused))  # fmt: skip
+        words = _("… {more:,} more, up to {path}").format(more=more, path=problem.path)
+        kept.append(ImportProblem(words, reason, problem.is_refused))
     return tuple(kept)

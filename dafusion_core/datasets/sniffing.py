@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from dafusion_core.domain.errors import BadImage
+from dafusion_core.language import _
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -21,7 +22,7 @@ __all__ = [
     "unreadable",
 ]
 
-SUPPORTED: Final = "JPEG, PNG, TIFF, BMP or WebP"
+SUPPORTED: Final = _("JPEG, PNG, TIFF, BMP or WebP")
 
 #: Endings (lower case) that pictures of the supported formats usually have.
 PICTURE_ENDINGS: Final = frozenset(
@@ -40,27 +41,27 @@ _BMP_HEADERS: Final = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 
 _FOREIGN: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"GIF8", "a GIF"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"PK\x03\x04", "a ZIP archive or office document"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (0, b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (0, b"FUJIFILMCCD-RAW", "a camera raw file"),
-    (0, b"IIRO", "a camera raw file"),
-    (0, b"IIU\x00", "a camera raw file"),
-    (4, b"ftypcrx", "a camera raw file"),
-    (4, b"ftypheic", "a HEIC picture"),
-    (4, b"ftypheix", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIC picture"),
-    (4, b"ftypavif", "an AVIF picture"),
-    (4, b"ftyp", "a video"),
-    (128, b"DICM", "a DICOM file"),
-    (0, b"\x89HDF", "an HDF5 file"),
-    (0, b"\x93NUMPY", "a numpy array"),
-    (0, b"SQLite format 3", "a database"),
-    (0, b"version https://git-lfs", "a Git LFS pointer whose picture was never downloaded"),
+    (0, b"%PDF", _("a PDF document")),
+    (0, b"PK\x03\x04", _("a ZIP archive or office document")),
+    (0, b"8BPS", _("a Photoshop file")),
+    (0, b"\x00\x00\x00\x0cjP  ", _("a JPEG 2000 picture")),
+    (0, b"\xff\x4f\xff\x51", _("a JPEG 2000 picture")),
+    (0, b"\x00\x00\x00\x0cJXL ", _("a JPEG XL picture")),
+    (0, b"\xff\x0a", _("a JPEG XL picture")),
+    (0, b"FUJIFILMCCD-RAW", _("a camera raw file")),
+    (0, b"IIRO", _("a camera raw file")),
+    (0, b"IIU\x00", _("a camera raw file")),
+    (4, b"ftypcrx", _("a camera raw file")),
+    (4, b"ftypheic", _("a HEIC picture")),
+    (4, b"ftypheix", _("a HEIC picture")),
+    (4, b"ftypmif1", _("a HEIC picture")),
+    (4, b"ftypavif", _("an AVIF picture")),
+    (4, b"ftyp", _("a video")),
+    (128, b"DICM", _("a DICOM file")),
+    (0, b"\x89HDF", _("an HDF5 file")),
+    (0, b"\x93NUMPY", _("a numpy array")),
+    (0, b"SQLite format 3", _("a database")),
+    (0, b"version https://git-lfs", _("a Git LFS pointer whose picture was never downloaded")),
 )
 
 
@@ -75,7 +76,9 @@ class BadPicture(BadImage):
 def refuse(path: Path, reason: str, hint: str = "") -> BadPicture:
     """The error for a picture at `path` that cannot be used because `reason` (a clause)."""
     name = path.name.encode("utf-8", "replace").decode()
-    return BadPicture(f"“{name}” cannot be used: {reason}.", hint, reason)
+    return BadPicture(
+        _("“{name}” cannot be used: {reason}.").format(name=name, reason=reason), hint, reason
+    )
 
 
 def is_picture_name(name: str) -> bool:
@@ -92,9 +95,9 @@ def read_head(path: Path, count: int = HEAD_BYTES) -> bytes:
         # Asked first: opening a named pipe would wait for a writer for ever.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise refuse(path, "it is not a regular file")
+            raise refuse(path, _("it is not a regular file"))
         if status.st_size == 0:
-            raise refuse(path, "the file is empty")
+            raise refuse(path, _("the file is empty"))
         with path.open("rb") as file:
             # As much as is there: Python makes room for all that is asked for.
             data = file.read(min(count, status.st_size + 1))
@@ -106,10 +109,13 @@ def read_head(path: Path, count: int = HEAD_BYTES) -> bytes:
 def unreadable(path: Path, error: OSError) -> BadPicture:
     """The BadPicture for an error that the system reported while reading."""
     if isinstance(error, FileNotFoundError):
-        return refuse(path, "the file is not there (any more)")
+        return refuse(path, _("the file is not there (any more)"))
     if isinstance(error, PermissionError):
-        return refuse(path, "permission to read it was refused", "Change its permissions.")
-    return refuse(path, f"the system could not read it ({error.strerror or error})")
+        return refuse(path, _("permission to read it was refused"), _("Change its permissions."))
+    return refuse(
+        path,
+        _("the system could not read it ({strerror})").format(strerror=error.strerror or error),
+    )
 
 
 def sniff_format(path: Path, head: bytes) -> str | None:
@@ -133,21 +139,25 @@ def describe_foreign(path: Path, head: bytes) -> str:
     """A clause saying what a file that is no supported picture seems to be."""
     kind = ""
     if path.suffix.lower() in _RAW_ENDINGS:
-        kind = "a camera raw file"
+        kind = _("a camera raw file")
     for offset, magic, name in _FOREIGN:
         if not kind and head[offset:].startswith(magic):
             kind = name
     if not kind and _is_text(head):
         start = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n").lower()
         if start.startswith(("<!doctype html", "<html")):
-            kind = "a web page"
+            kind = _("a web page")
         elif start.startswith("<svg") or (start.startswith("<?xml") and "<svg" in start):
-            kind = "an SVG drawing"
+            kind = _("an SVG drawing")
         else:
             kind = "text"
     if kind and is_picture_name(path.name):
-        return f"the name says picture, but the content is {kind}"
-    return f"it is {kind}, not {SUPPORTED}" if kind else f"it is not a {SUPPORTED} picture"
+        return _("the name says picture, but the content is {kind}").format(kind=kind)
+    return (
+        _("it is {kind}, not {SUPPORTED}").format(kind=kind, SUPPORTED=SUPPORTED)
+        if kind
+        else _("it is not a {SUPPORTED} picture").format(SUPPORTED=SUPPORTED)
+    )
 
 
 def _is_text(head: bytes) -> bool:

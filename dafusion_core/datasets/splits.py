@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Part
+from dafusion_core.language import _
 
 __all__ = ["Item", "make_partition"]
 
@@ -51,7 +52,7 @@ def make_partition(
     _check_request(items, test, validation, shots)
     rng = np.random.default_rng(seed)
     ids: dict[str, list[int]] = {}
-    for image, label, _ in sorted(items, key=lambda item: item[0]):
+    for image, label, _rest in sorted(items, key=lambda item: item[0]):
         ids.setdefault(label, []).append(image)
     orders = {
         label: [ids[label][i] for i in rng.permutation(len(ids[label]))] for label in sorted(ids)
@@ -59,9 +60,11 @@ def make_partition(
     for label, members in orders.items():
         if len(members) < 2:
             raise UserError(
-                f"Class “{label}” has only {len(members)} image; a split needs at least 2, one to "
-                "train on and one to test.",
-                "Add images to this class or leave it out.",
+                _(
+                    "Class “{label}” has only {number} image; a split needs at least 2, one to "
+                    "train on and one to test."
+                ).format(label=label, number=len(members)),
+                _("Add images to this class or leave it out."),
             )
     targets = {label: _targets(len(o), test, validation) for label, o in orders.items()}
     group_of = {image: group for image, _, group in items if group is not None}
@@ -79,18 +82,23 @@ def _check_request(
     items: Sequence[Item], test: float, validation: float, shots: int | None
 ) -> None:
     if not items:
-        raise UserError("There are no images to split.", "Import a folder first.")
+        raise UserError(_("There are no images to split."), _("Import a folder first."))
     # Written so that "not a number" fails too.
     if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise UserError(
-            f"Shares of {test:g} test and {validation:g} validation leave nothing to train on or "
-            "nothing to test.",
-            "Use shares that add up to less than 1, for example 0.5 and 0.",
+            _(
+                "Shares of {test:g} test and {validation:g} validation leave nothing to train "
+                "on or nothing to test."
+            ).format(test=test, validation=validation),
+            _("Use shares that add up to less than 1, for example 0.5 and 0."),
         )
     if shots is not None and shots < 1:
-        raise UserError(f"{shots} train images per class are too few.", "Use 1 or more.")
+        raise UserError(
+            _("{shots} train images per class are too few.").format(shots=shots),
+            _("Use 1 or more."),
+        )
     if len({image for image, _, _ in items}) != len(items):
-        raise UserError("An image is listed twice.")
+        raise UserError(_("An image is listed twice."))
 
 
 def _targets(count: int, test: float, validation: float) -> tuple[int, int, int]:
@@ -166,7 +174,7 @@ def _assign_groups(
             members.setdefault(group, []).append((image, column[label]))
     sizes = np.zeros((len(members), len(labels)), np.int64)
     for row, images in enumerate(members.values()):
-        for _, place in images:
+        for _rest, place in images:
             sizes[row, place] += 1
     problem = _Problem(
         sizes,
@@ -178,7 +186,7 @@ def _assign_groups(
     if (places < 2).any():
         raise _cannot_split(problem, int(np.argmin(places)), labels)
     best, best_cost = _place(problem, rng)
-    for _ in range(_RESTARTS):
+    for _rest in range(_RESTARTS):
         if best_cost < _MISSING:
             break
         again, cost = _improve(problem, rng.choice((_TRAIN, _TEST), len(sizes)).tolist())
@@ -258,12 +266,16 @@ def _worst_class(problem: _Problem, chosen: list[int]) -> int:
 def _cannot_split(problem: _Problem, worst: int, labels: list[str]) -> UserError:
     count = int(problem.sizes[:, worst].sum() + problem.free[worst])
     groups = int((problem.sizes[:, worst] > 0).sum())
-    where = "one group" if groups == 1 else f"{groups} groups"
+    where = _("one group") if groups == 1 else f"{groups} groups"
     if groups == 1 and problem.free[worst] == 0:
-        why = "a group is never divided between training and test"
+        why = _("a group is never divided between training and test")
     else:
-        why = "its groups also hold other classes, and no way was found to give each class a share"
+        why = _(
+            "its groups also hold other classes, and no way was found to give each class a share"
+        )
     return UserError(
-        f"Class “{labels[worst]}” cannot be split: its {count} images are in {where}, and {why}.",
-        "Make smaller groups, or add images of this class from other groups.",
+        _("Class “{labels}” cannot be split: its {count} images are in {where}, and {why}.").format(
+            labels=labels[worst], count=count, where=where, why=why
+        ),
+        _("Make smaller groups, or add images of this class from other groups."),
     )

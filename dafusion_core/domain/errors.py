@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import errno
 
+from dafusion_core.language import _
+
 __all__ = [
     "BadImage",
     "Bug",
@@ -156,17 +158,23 @@ def translate_os_error(error: OSError, doing: str) -> DaFusionError:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
-            f"The disk is full: there was no space left while {doing}{where}.",
-            "Nothing that was finished is lost. Free some space, then resume.",
+            _("The disk is full: there was no space left while {doing}{where}.").format(
+                doing=doing, where=where
+            ),
+            _("Nothing that was finished is lost. Free some space, then resume."),
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return EnvironmentProblem(
-            f"This place cannot be written to: permission was refused while {doing}{where}.",
-            "Choose another place or change its permissions.",
+            _(
+                "This place cannot be written to: permission was refused while {doing}{where}."
+            ).format(doing=doing, where=where),
+            _("Choose another place or change its permissions."),
         )
     return EnvironmentProblem(
-        f"The system reported “{error.strerror or error}” while {doing}{where}.",
-        "Nothing that was finished is lost. Try again; if it comes back, check the disk.",
+        _("The system reported “{strerror}” while {doing}{where}.").format(
+            strerror=error.strerror or error, doing=doing, where=where
+        ),
+        _("Nothing that was finished is lost. Try again; if it comes back, check the disk."),
     )
 
 
@@ -175,16 +183,18 @@ def describe_error(error: BaseException) -> tuple[str, str, str]:
     if isinstance(error, DaFusionError):
         return error.kind, error.text, error.hint
     if isinstance(error, OSError) and error.errno is not None:
-        known = translate_os_error(error, "working on the job")
+        known = translate_os_error(error, _("working on the job"))
         return known.kind, known.text, known.hint
     if isinstance(error, MemoryError):
         return (
             OutOfMemory.kind,
-            "The computer ran out of memory.",
-            "Close other programs or use a smaller batch size, then retry.",
+            _("The computer ran out of memory."),
+            _("Close other programs or use a smaller batch size, then retry."),
         )
     return (
         Bug.kind,
-        f"An unexpected error stopped this: {type(error).__name__}: {error}",
-        "What was finished is kept. The log has the details.",
+        _("An unexpected error stopped this: {name__}: {error}").format(
+            name__=type(error).__name__, error=error
+        ),
+        _("What was finished is kept. The log has the details."),
     )

@@ -19,6 +19,7 @@ from dafusion_core.domain.specs import (
     TrainingSpec,
     hash_json,
 )
+from dafusion_core.language import _
 
 __all__ = ["ALL_SHOTS", "Experiment", "ExperimentArm", "ExperimentSpec", "Generator", "Splits"]
 
@@ -115,22 +116,31 @@ class ExperimentSpec(Spec):
         generators = [generator.name for generator in self.generators]
         for what, found in (("arms", names), ("generators", generators)):
             if len(set(found)) != len(found):
-                raise UserError(f"Two {what} of the experiment have the same name.")
+                raise UserError(
+                    _("Two {what} of the experiment have the same name.").format(what=what)
+                )
         if self.baseline not in names:
             raise UserError(
-                f"The baseline “{self.baseline}” is not one of the arms: {', '.join(names)}.",
-                "Name one of them.",
+                _("The baseline “{baseline}” is not one of the arms: {names}.").format(
+                    baseline=self.baseline, names=", ".join(names)
+                ),
+                _("Name one of them."),
             )
         if not self.seeds or not self.shots or min(self.shots) < 0:
-            raise UserError("An experiment needs a seed, and numbers of shots from 0 (all).")
+            raise UserError(_("An experiment needs a seed, and numbers of shots from 0 (all)."))
         if self.splits == "folds" and self.folds < 2:
-            raise UserError("Folds must be 2 or more.")
+            raise UserError(_("Folds must be 2 or more."))
         for arm in self.arms:
             if arm.uses_synthetics and arm.generator not in generators:
                 raise UserError(
-                    f"Arm “{arm.name}” mixes in synthetic images, but “{arm.generator}” is not a "
-                    "generator of the experiment.",
-                    f"Generators: {', '.join(generators) or 'none'}.",
+                    _(
+                        "Arm “{name}” mixes in synthetic images, but "
+                        "“{generator}” is not a generator "
+                        "of the experiment."
+                    ).format(name=arm.name, generator=arm.generator),
+                    _("Generators: {generators}.").format(
+                        generators=", ".join(generators) or "none"
+                    ),
                 )
             arm.to_arm(0)  # checks the figures
 
@@ -170,8 +180,10 @@ class ExperimentSpec(Spec):
 
 def _changed(what: str, name: str) -> UserError:
     return UserError(
-        f"The experiment has another {what} called “{name}” already.",
-        "Results of two settings must not share a name: choose a new one.",
+        _("The experiment has another {what} called “{name}” already.").format(
+            what=what, name=name
+        ),
+        _("Results of two settings must not share a name: choose a new one."),
     )
 
 

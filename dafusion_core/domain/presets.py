@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 __all__ = ["PRESETS", "Choice", "Preset", "find_preset", "preset_values"]
 
@@ -60,7 +61,7 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "repo-scripts",
         "invert",
-        "The scripts that come with the paper",
+        _("The scripts that come with the paper"),
         (
             Choice("vectors", 1, "published scripts (§1.3)"),
             Choice("initialiser", "the", "published scripts (§1.3)"),
@@ -72,7 +73,7 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "paper-revision",
         "invert",
-        "What the authors recommended later",
+        _("What the authors recommended later"),
         (
             Choice("vectors", 4, "the authors' later advice (§1.3)"),
             Choice("initialiser", "{concept}", "the class name, mean of its tokens (§1.3)"),
@@ -84,7 +85,7 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "paper",
         "generate",
-        "DA-Fusion: four t0, drawn uniformly",
+        _("DA-Fusion: four t0, drawn uniformly"),
         (
             _FOUR, _UNIFORM, _TEN, *_SAMPLER,
             Choice("prompt", "a photo of a {concept}", _CODE),
@@ -93,27 +94,27 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "paper-single",
         "generate",
-        "DA-Fusion with one t0",
+        _("DA-Fusion with one t0"),
         (_HALF, _UNIFORM, _TEN, *_SAMPLER, Choice("prompt", "a photo of a {concept}", _CODE)),
     ),
     Preset(
         "real-guidance",
         "generate",
-        "Real Guidance, as the paper compares with it: the class name in the prompt",
+        _("Real Guidance, as the paper compares with it: the class name in the prompt"),
         (_HALF, _UNIFORM, _TEN, *_SAMPLER, Choice("prompt", "a photo of a {concept}", _CODE)),
         is_named=True,
     ),
     Preset(
         "real-guidance-agnostic",
         "generate",
-        "Real Guidance without class names, so that the prompt gives nothing away",
+        _("Real Guidance without class names, so that the prompt gives nothing away"),
         (_HALF, _UNIFORM, _TEN, *_SAMPLER, Choice("prompt", "a photo", _CODE)),
         is_named=True,
     ),
     Preset(
         "unidiffda-fine-grained",
         "generate",
-        "DA-Fusion as UniDiffDA ran it on fine-grained classes",
+        _("DA-Fusion as UniDiffDA ran it on fine-grained classes"),
         (
             Choice("t0_set", (0.9,), "UniDiffDA, tuned on birds and aircraft (§4.1)"),
             Choice("draw", "uniform", _LATER),
@@ -135,7 +136,10 @@ def find_preset(kind: str, name: str) -> Preset:
         if preset.name == name:
             return preset
     names = ", ".join(preset.name for preset in known)
-    raise UserError(f"There is no preset “{name}” for this.", f"Presets: {names}.")
+    raise UserError(
+        _("There is no preset “{name}” for this.").format(name=name),
+        _("Presets: {names}.").format(names=names),
+    )
 
 
 def preset_values(kind: str, name: str | None, given: dict[str, Any]) -> dict[str, Any]:

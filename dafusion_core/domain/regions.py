@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 
 class RegionKind(StrEnum):
@@ -45,24 +46,27 @@ def check_region(kind: RegionKind, data: Mapping[str, Any], width: int, height: 
     try:
         if kind is RegionKind.BOX:
             x, y, w, h = (_number(value) for value in data["box"])
-            _require(w > 0 and h > 0, "the box has no area")
-            _require(x < width and y < height and x + w > 0 and y + h > 0, "it is outside")
+            _require(w > 0 and h > 0, _("the box has no area"))
+            _require(x < width and y < height and x + w > 0 and y + h > 0, _("it is outside"))
         elif kind is RegionKind.POLYGON:
             polygons = data["polygons"]
-            _require(len(polygons) > 0, "it has no points")
+            _require(len(polygons) > 0, _("it has no points"))
             for points in polygons:
-                _require(len(points) >= 6 and len(points) % 2 == 0, "it needs three points")
+                _require(len(points) >= 6 and len(points) % 2 == 0, _("it needs three points"))
                 for value in points:
                     _number(value)
         else:
             _require(
                 list(data["size"]) == [height, width],
-                f"the mask is {data['size'][1]}×{data['size'][0]} pixels, the image "
-                f"{width}×{height}",
+                _("the mask is {size}×{size2} pixels, the image {width}×{height}").format(
+                    size=data["size"][1], size2=data["size"][0], width=width, height=height
+                ),
             )
-            _require(isinstance(data["counts"], str), "its run lengths are missing")
+            _require(isinstance(data["counts"], str), _("its run lengths are missing"))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"This {kind} region is incomplete.", "Draw it again.") from error
+        raise UserError(
+            _("This {kind} region is incomplete.").format(kind=kind), _("Draw it again.")
+        ) from error
 
 
 def plain_data(kind: RegionKind, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,10 +80,12 @@ def plain_data(kind: RegionKind, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require(is_good: bool, reason: str) -> None:
     if not is_good:
-        raise UserError(f"This region cannot be used: {reason}.", "Draw it again.")
+        raise UserError(
+            _("This region cannot be used: {reason}.").format(reason=reason), _("Draw it again.")
+        )
 
 
 def _number(value: Any) -> float:
     number = float(value)
-    _require(math.isfinite(number), "a coordinate is not a number")
+    _require(math.isfinite(number), _("a coordinate is not a number"))
     return number

@@ -18,6 +18,7 @@ import torch
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import InversionSpec
 from dafusion_core.engine import lowrank
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
@@ -104,12 +105,13 @@ class DreamBoothLora:
         own = self.state()
         if not all(bool(torch.isfinite(value).all()) for value in own.values()):
             raise UserError(
-                "The low-rank changes hold values that are not numbers.",
-                "Use a smaller LoRA learning rate.",
+                _("The low-rank changes hold values that are not numbers."),
+                _("Use a smaller LoRA learning rate."),
             )
         if not any(bool(value.any()) for name, value in own.items() if "lora_B" in name):
             raise UserError(
-                "The low-rank changes did not learn anything.", "Check the LoRA learning rate."
+                _("The low-rank changes did not learn anything."),
+                _("Check the LoRA learning rate."),
             )
 
     def save(self, path: Path, model: DiffusionModel) -> Path:

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from dafusion_core.domain.errors import EnvironmentProblem, UserError, translate_os_error
 from dafusion_core.engine.augment import HALF, IMAGENET, Normalisation
 from dafusion_core.engine.sources import file_hash
+from dafusion_core.language import _
 from dafusion_core.resources import BACKBONES, backbone_path
 
 __all__ = [
@@ -83,17 +84,23 @@ def download_weights(
         expected = path.stem.rpartition("-")[2]
         if not digest.hexdigest().startswith(expected):
             raise EnvironmentProblem(
-                f"The weights that came from {url} are damaged (their hash is wrong).",
-                "Nothing was kept. Try again.",
+                _("The weights that came from {url} are damaged (their hash is wrong).").format(
+                    url=url
+                ),
+                _("Nothing was kept. Try again."),
             )
         os.replace(partial, path)
     except urllib.error.URLError as error:
         raise EnvironmentProblem(
-            f"The weights could not be fetched from {url}: {error.reason}.",
-            f"Check the connection, or put {path.name} into {path.parent} yourself.",
+            _("The weights could not be fetched from {url}: {reason}.").format(
+                url=url, reason=error.reason
+            ),
+            _("Check the connection, or put {name} into {parent} yourself.").format(
+                name=path.name, parent=path.parent
+            ),
         ) from error
     except OSError as error:
-        raise translate_os_error(error, "downloading weights") from error
+        raise translate_os_error(error, _("downloading weights")) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -151,11 +158,15 @@ def _enum_weights(backbone: str) -> Any:
     try:
         choices = torchvision.models.get_model_weights(backbone)
     except ValueError as error:
-        raise UserError(f"torchvision has no weights for “{backbone}”.") from error
+        raise UserError(
+            _("torchvision has no weights for “{backbone}”.").format(backbone=backbone)
+        ) from error
     for name in ("IMAGENET1K_V2", "IMAGENET1K_V1"):
         if name in choices.__members__:
             return choices[name]
-    raise UserError(f"torchvision has no ImageNet weights for “{backbone}”.")
+    raise UserError(
+        _("torchvision has no ImageNet weights for “{backbone}”.").format(backbone=backbone)
+    )
 
 
 def _weights_path(weights: str, backbone: str) -> Path:
@@ -166,17 +177,21 @@ def _weights_path(weights: str, backbone: str) -> Path:
         path = weights_file(backbone)
         if not path.is_file():
             raise UserError(
-                f"The ImageNet weights of {backbone} have not been downloaded to this computer.",
-                f"Fetch them with `dafusion backbones --download {backbone}`, put {path.name} into "
-                f"{path.parent}, choose a weights file, or train from scratch. The network is "
-                "never used unasked.",
+                _(
+                    "The ImageNet weights of {backbone} have not been downloaded to this computer."
+                ).format(backbone=backbone),
+                _(
+                    "Fetch them with `dafusion backbones --download {backbone}`, put {name} into "
+                    "{parent}, choose a weights file, or train from scratch. The network is never "
+                    "used unasked."
+                ).format(backbone=backbone, name=path.name, parent=path.parent),
             )
     else:
         path = Path(weights).expanduser()
         if not path.is_file():
             raise UserError(
-                f"The weights file {path} is not there.",
-                "Choose its new place, or train from scratch.",
+                _("The weights file {path} is not there.").format(path=path),
+                _("Choose its new place, or train from scratch."),
             )
     return path
 
@@ -191,12 +206,17 @@ def _read_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         first_line = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"The weights file {path} cannot be read: {first_line}", "Copy it again."
+            _("The weights file {path} cannot be read: {first_line}").format(
+                path=path, first_line=first_line
+            ),
+            _("Copy it again."),
         ) from error
     except Exception as error:  # pickle's own errors have no common base
         raise UserError(
-            f"The weights file {path} is not a plain state dict of tensors ({error}).",
-            "Save only the tensors (state_dict), best as .safetensors.",
+            _("The weights file {path} is not a plain state dict of tensors ({error}).").format(
+                path=path, error=error
+            ),
+            _("Save only the tensors (state_dict), best as .safetensors."),
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
@@ -204,7 +224,10 @@ def _read_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
     if not isinstance(values, dict) or not all(
         isinstance(value, torch.Tensor) for value in values.values()
     ):
-        raise UserError(f"The weights file {path} is not a state dict.", "Choose another file.")
+        raise UserError(
+            _("The weights file {path} is not a state dict.").format(path=path),
+            _("Choose another file."),
+        )
     return {name.removeprefix("module."): value for name, value in values.items()}
 
 
@@ -219,7 +242,7 @@ def head_of(network: torch.nn.Module) -> tuple[str, torch.nn.Linear]:
         if isinstance(module, torch.nn.Linear)
     ]
     if not linear:
-        raise UserError("This network has no linear layer to train.", "Choose resnet50.")
+        raise UserError(_("This network has no linear layer to train."), _("Choose resnet50."))
     return linear[-1]
 
 
@@ -227,21 +250,24 @@ def _make_network(backbone: str) -> torch.nn.Module:
     if backbone.startswith(TIMM):
         if importlib.util.find_spec("timm") is None:
             raise UserError(
-                f"“{backbone}” needs the library timm, which is not installed.",
-                "Install it with `pip install timm`, or choose a network of torchvision.",
+                _("“{backbone}” needs the library timm, which is not installed.").format(
+                    backbone=backbone
+                ),
+                _("Install it with `pip install timm`, or choose a network of torchvision."),
             )
         timm: Any = importlib.import_module("timm")
         name = backbone.removeprefix(TIMM)
         if not timm.is_model(name):
             raise UserError(
-                f"“{name}” is not a network of timm.", "`dafusion backbones` lists them."
+                _("“{name}” is not a network of timm.").format(name=name),
+                _("`dafusion backbones` lists them."),
             )
         made: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=2)
         return made
     if backbone not in torchvision.models.list_models(module=torchvision.models):
         raise UserError(
-            f"“{backbone}” is not an image classifier of torchvision.",
-            "Use, for example, resnet18 or resnet50; `dafusion backbones` lists them.",
+            _("“{backbone}” is not an image classifier of torchvision.").format(backbone=backbone),
+            _("Use, for example, resnet18 or resnet50; `dafusion backbones` lists them."),
         )
     options = {"aux_logits": False} if backbone in ("googlenet", "inception_v3") else {}
     network: torch.nn.Module = torchvision.models.get_model(backbone, weights=None, **options)
@@ -272,11 +298,13 @@ def build_classifier(
         wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]
         if wrong:
             raise UserError(
-                f"The weights file does not fit {backbone}: {len(wrong)} of {len(own)} tensors "
-                f"are missing or have another shape, for example {wrong[0]}.",
-                "Choose the network that the weights belong to.",
+                _(
+                    "The weights file does not fit {backbone}: {number} of {number2} tensors are "
+                    "missing or have another shape, for example {wrong}."
+                ).format(backbone=backbone, number=len(wrong), number2=len(own), wrong=wrong[0]),
+                _("Choose the network that the weights belong to."),
             )
         network.load_state_dict(values, strict=False)
-    parent, _, leaf = name.rpartition(".")
+    parent, _rest, leaf = name.rpartition(".")
     setattr(network.get_submodule(parent), leaf, head)
     return network

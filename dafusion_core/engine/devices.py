@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from dafusion_core.domain.errors import DeviceFault, OutOfMemory, UserError
+from dafusion_core.language import _
 
 __all__ = [
     "DeviceInfo",
@@ -46,19 +47,23 @@ def resolve_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"“{name}” is not a device.", "Use auto, cpu or cuda:0.") from error
+        raise UserError(
+            _("“{name}” is not a device.").format(name=name), _("Use auto, cpu or cuda:0.")
+        ) from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = device.index or 0
         if index >= count:
-            found = f"{count} were found" if count else "none was found"
+            found = _("{count} were found").format(count=count) if count else _("none was found")
             raise UserError(
-                f"GPU {index} was asked for, but {found} that this build of torch can use.",
-                "Choose another device, or install the build of torch made for your GPU.",
+                _(
+                    "GPU {index} was asked for, but {found} that this build of torch can use."
+                ).format(index=index, found=found),
+                _("Choose another device, or install the build of torch made for your GPU."),
             )
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("No Apple GPU was found.", "Choose auto or cpu.")
+        raise UserError(_("No Apple GPU was found."), _("Choose auto or cpu."))
     return device
 
 
@@ -77,7 +82,7 @@ def describe_device(device: torch.device | str) -> DeviceInfo:
         free, total = torch.cuda.mem_get_info(device)
         return DeviceInfo(str(device), torch.cuda.get_device_name(device), total, free)
     total, free = _cpu_memory()
-    name = "Apple GPU" if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
+    name = _("Apple GPU") if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
     return DeviceInfo(str(device), name, total, free)
 
 
@@ -117,18 +122,26 @@ def _readable(count: int) -> str:
 
 def _out_of_memory(device: torch.device, text: str, doing: str) -> OutOfMemory:
     asked = _asked_bytes(text)
-    sentence = f"{describe_name(device)} ran out of memory while {doing}."
+    sentence = _("{device} ran out of memory while {doing}.").format(
+        device=describe_name(device), doing=doing
+    )
     if asked is not None:
         try:
             free = describe_device(device).free_bytes
         except RuntimeError:
             free = 0
-        sentence += f" {_readable(asked)} more was needed"
-        sentence += f" and {_readable(free)} was free." if free else "."
+        words = (
+            _(" {asked} more was needed and {free} was free.")
+            if free
+            else _(" {asked} more was needed.")
+        )
+        sentence += words.format(asked=_readable(asked), free=_readable(free))
     return OutOfMemory(
         sentence,
-        "What was finished is kept. Use a smaller batch size or resolution, or close other "
-        "programs, then resume.",
+        _(
+            "What was finished is kept. Use a smaller batch size or resolution, or close other "
+            "programs, then resume."
+        ),
     )
 
 
@@ -136,10 +149,10 @@ def describe_name(device: torch.device) -> str:
     """“The GPU (name)” or “The computer”, to begin a sentence with."""
     if device.type == "cuda":
         try:
-            return f"The GPU ({torch.cuda.get_device_name(device)})"
+            return _("The GPU ({name})").format(name=torch.cuda.get_device_name(device))
         except (RuntimeError, AssertionError):
-            return "The GPU"
-    return "The Apple GPU" if device.type == "mps" else "The computer"
+            return _("The GPU")
+    return _("The Apple GPU") if device.type == "mps" else _("The computer")
 
 
 def translate_device_error(
@@ -162,9 +175,13 @@ def translate_device_error(
     if is_fault or re.search(r"CUDA error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|HIP error", text):
         first_line = text.splitlines()[0] if text else type(error).__name__
         return DeviceFault(
-            f"{describe_name(device)} reported a fault while {doing}: {first_line}",
-            "What was finished is kept and the device will be restarted. If it comes back, "
-            "update the driver or choose another device.",
+            _("{describe_name} reported a fault while {doing}: {first_line}").format(
+                describe_name=describe_name(device), doing=doing, first_line=first_line
+            ),
+            _(
+                "What was finished is kept and the device will be restarted. If it comes back, "
+                "update the driver or choose another device."
+            ),
         )
     return None
 

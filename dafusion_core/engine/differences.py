@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
@@ -56,13 +57,18 @@ def read(path: Path, model: DiffusionModel) -> dict[str, torch.Tensor]:
             changed = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"The erased model {path.name} cannot be read ({error}).", "Run the erasure again."
+            _("The erased model {name} cannot be read ({error}).").format(
+                name=path.name, error=error
+            ),
+            _("Run the erasure again."),
         ) from error
     made_for = metadata.get("base_hash", "")
     if made_for != model.base_hash:
         raise UserError(
-            f"The erased model {path.name} was made from another base model than {model.title}.",
-            "Choose the base model that the erasure used, or run the erasure again on this one.",
+            _("The erased model {name} was made from another base model than {title}.").format(
+                name=path.name, title=model.title
+            ),
+            _("Choose the base model that the erasure used, or run the erasure again on this one."),
         )
     own: dict[str, Any] = dict(model.unet.named_parameters())
     wrong = [
@@ -71,9 +77,17 @@ def read(path: Path, model: DiffusionModel) -> dict[str, torch.Tensor]:
     if wrong or not changed:
         example = f", for example {wrong[0]}" if wrong else ""
         raise UserError(
-            f"The erased model {path.name} does not fit the network of {model.title}: "
-            f"{len(wrong)} of {len(changed)} tensors do not match{example}.",
-            "Run the erasure again on this model.",
+            _(
+                "The erased model {name} does not fit the network of {title}: {number} of "
+                "{number2} tensors do not match{example}."
+            ).format(
+                name=path.name,
+                title=model.title,
+                number=len(wrong),
+                number2=len(changed),
+                example=example,
+            ),
+            _("Run the erasure again on this model."),
         )
     return changed
 

@@ -14,6 +14,7 @@ from dafusion_core.domain.inputs import RegionInput
 from dafusion_core.domain.regions import Region, RegionKind
 from dafusion_core.domain.specs import Masking
 from dafusion_core.engine.frames import NEAREST, Frame
+from dafusion_core.language import _
 
 __all__ = ["edit_mask", "latent_mask", "widen"]
 
@@ -40,8 +41,8 @@ def edit_mask(
     """
     if not regions:
         raise UserError(
-            "No region is marked on this picture, so there is no object to edit or to keep.",
-            "Draw one, or generate without a mask.",
+            _("No region is marked on this picture, so there is no object to edit or to keep."),
+            _("Draw one, or generate without a mask."),
         )
     width, height = frame.size
     marked = [Region(0, 0, RegionKind(item.kind), item.data) for item in regions]
@@ -52,8 +53,8 @@ def edit_mask(
         mask = 1 - mask
     if not bool(mask.any()):
         raise UserError(
-            "The mask of this picture leaves nothing to change.",
-            "Check its regions, and how much they are widened.",
+            _("The mask of this picture leaves nothing to change."),
+            _("Check its regions, and how much they are widened."),
         )
     return mask
 

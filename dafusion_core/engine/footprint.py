@@ -10,6 +10,7 @@ from dafusion_core.domain.errors import OutOfMemory, UserError
 from dafusion_core.domain.footprint import ModelShape, sampling_bytes
 from dafusion_core.domain.specs import Memory, Precision
 from dafusion_core.engine.devices import choose_dtype, describe_device, describe_name
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
@@ -28,7 +29,7 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         return choose_dtype(device)
     if precision == "float16" and device.type == "cpu":
         raise UserError(
-            "The CPU cannot compute pictures in float16.", "Use float32, bfloat16 or auto."
+            _("The CPU cannot compute pictures in float16."), _("Use float32, bfloat16 or auto.")
         )
     return _DTYPES[precision]
 
@@ -48,14 +49,14 @@ def save_memory(model: DiffusionModel, memory: Memory) -> None:
     if memory == "offload":
         if model.device.type == "cpu":
             raise UserError(
-                "There is nothing to move away from: this job runs on the CPU.",
-                "Use the memory mode “saving”.",
+                _("There is nothing to move away from: this job runs on the CPU."),
+                _("Use the memory mode “saving”."),
             )
         from accelerate import cpu_offload_with_hook
 
         hook: Any = None
         for part in (model.text_encoder, model.vae, model.unet):
-            _, hook = cpu_offload_with_hook(part, model.device, prev_module_hook=hook)
+            _rest, hook = cpu_offload_with_hook(part, model.device, prev_module_hook=hook)
 
 
 def _shape(model: DiffusionModel) -> ModelShape:
@@ -101,10 +102,20 @@ def report(model: DiffusionModel, needed: int, least: int, doing: str) -> str:
     picture needs: then no halving of batches can help. (Half, because estimates err.)
     """
     info = describe_device(model.device)
-    sentence = f"{doing} needs about {_readable(needed)}"
+    sentence = _("{doing} needs about {readable}").format(doing=doing, readable=_readable(needed))
     if info.total_bytes and least > 2 * info.total_bytes:
         raise OutOfMemory(
-            f"{sentence}; {describe_name(model.device)} has {_readable(info.total_bytes)}.",
-            "Use a smaller batch size or resolution, or the memory modes saving or offload.",
+            _("{sentence}; {describe_name} has {readable}.").format(
+                sentence=sentence,
+                describe_name=describe_name(model.device),
+                readable=_readable(info.total_bytes),
+            ),
+            _("Use a smaller batch size or resolution, or the memory modes saving or offload."),
         )
-    return f"{sentence}; {_readable(info.free_bytes)} are free." if info.free_bytes else sentence
+    return (
+        _("{sentence}; {readable} are free.").format(
+            sentence=sentence, readable=_readable(info.free_bytes)
+        )
+        if info.free_bytes
+        else sentence
+    )

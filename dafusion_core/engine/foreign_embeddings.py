@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
@@ -34,20 +35,27 @@ def read_foreign(path: Path) -> torch.Tensor:
         content = _open(path)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
         raise UserError(
-            f"The embedding {path.name} cannot be read: {str(error).splitlines()[0]}.", _ACCEPTED
+            _("The embedding {name} cannot be read: {splitlines}.").format(
+                name=path.name, splitlines=str(error).splitlines()[0]
+            ),
+            _ACCEPTED,
         ) from error
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"The embedding {path.name} holds more than numbers, which could run programs when "
-            "it is opened. It was not opened.",
-            "Ask for a .safetensors file.",
+            _(
+                "The embedding {name} holds more than numbers, which could run programs when "
+                "it is opened. It was not opened."
+            ).format(name=path.name),
+            _("Ask for a .safetensors file."),
         ) from error
     vectors = _vectors(content)
     if vectors is None or vectors.ndim not in (1, 2) or not vectors.is_floating_point():
-        raise UserError(f"{path.name} is not a token embedding.", _ACCEPTED)
+        raise UserError(_("{name} is not a token embedding.").format(name=path.name), _ACCEPTED)
     vectors = torch.atleast_2d(vectors.detach().float())
     if not bool(torch.isfinite(vectors).all()):
-        raise UserError(f"The embedding {path.name} holds values that are not numbers.")
+        raise UserError(
+            _("The embedding {name} holds values that are not numbers.").format(name=path.name)
+        )
     return vectors.clone()
 
 
@@ -78,7 +86,14 @@ def check_fit(vectors: torch.Tensor, model: DiffusionModel, name: str) -> None:
     """Raise UserError when the vectors were made for another text encoder."""
     if vectors.shape[1] != model.embedding_dim:
         raise UserError(
-            f"The embedding {name} has {vectors.shape[1]} numbers per vector, {model.title} uses "
-            f"{model.embedding_dim}: it was made for another text encoder.",
-            "Choose the model it was made for, or learn the concept instead.",
+            _(
+                "The embedding {name} has {shape} numbers per vector, {title} uses "
+                "{embedding_dim}: it was made for another text encoder."
+            ).format(
+                name=name,
+                shape=vectors.shape[1],
+                title=model.title,
+                embedding_dim=model.embedding_dim,
+            ),
+            _("Choose the model it was made for, or learn the concept instead."),
         )

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 __all__ = ["LearningState", "SaveClock", "moments_of", "read_state", "set_moments", "write_state"]
 
@@ -121,8 +122,10 @@ def read_state(path: Path) -> LearningState:
         )
     except (SafetensorError, OSError, KeyError) as error:
         raise UserError(
-            f"The state of the inversion in {path.name} cannot be read ({error}).",
-            "Run the inversion again from the beginning.",
+            _("The state of the inversion in {name} cannot be read ({error}).").format(
+                name=path.name, error=error
+            ),
+            _("Run the inversion again from the beginning."),
         ) from error
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
@@ -46,12 +47,17 @@ def read_deltas(path: Path, model: DiffusionModel) -> dict[str, torch.Tensor]:
             found = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"The learned changes {path.name} cannot be read ({error}).", "Run the inversion again."
+            _("The learned changes {name} cannot be read ({error}).").format(
+                name=path.name, error=error
+            ),
+            _("Run the inversion again."),
         ) from error
     if metadata.get("base_hash", model.base_hash) != model.base_hash:
         raise UserError(
-            f"The learned changes {path.name} were made for another base model than {model.title}.",
-            "Choose the base model that the inversion used.",
+            _("The learned changes {name} were made for another base model than {title}.").format(
+                name=path.name, title=model.title
+            ),
+            _("Choose the base model that the inversion used."),
         )
     own: dict[str, Any] = dict(model.unet.named_parameters())
     deltas: dict[str, torch.Tensor] = {}
@@ -69,7 +75,9 @@ def read_deltas(path: Path, model: DiffusionModel) -> dict[str, torch.Tensor]:
     if wrong or not deltas:
         example = f", for example {wrong[0]}" if wrong else ""
         raise UserError(
-            f"The learned changes {path.name} do not fit the network of {model.title}{example}.",
-            "Choose the base model that the inversion used, or run it again.",
+            _("The learned changes {name} do not fit the network of {title}{example}.").format(
+                name=path.name, title=model.title, example=example
+            ),
+            _("Choose the base model that the inversion used, or run it again."),
         )
     return deltas

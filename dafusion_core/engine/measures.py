@@ -17,6 +17,7 @@ from dafusion_core.engine.augment import normalise
 from dafusion_core.engine.classifiers import build_classifier, choose_normalisation, head_of
 from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel
+from dafusion_core.language import _
 
 __all__ = [
     "BackboneFeatures",
@@ -165,8 +166,8 @@ class FolderFeatures:
 
         if not (folder / "config.json").is_file():
             raise UserError(
-                f"{folder} holds no model that features could come from.",
-                "Choose a CLIP or DINO folder with config.json and weights, or none.",
+                _("{folder} holds no model that features could come from.").format(folder=folder),
+                _("Choose a CLIP or DINO folder with config.json and weights, or none."),
             )
         try:
             self._model: Any = AutoModel.from_pretrained(
@@ -174,8 +175,10 @@ class FolderFeatures:
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise UserError(
-                f"The model {folder} cannot be loaded: {str(error).splitlines()[0]}",
-                "Choose another folder, or none.",
+                _("The model {folder} cannot be loaded: {splitlines}").format(
+                    folder=folder, splitlines=str(error).splitlines()[0]
+                ),
+                _("Choose another folder, or none."),
             ) from error
         self._model.requires_grad_(False).eval().to(device)
         self._device = device

@@ -19,6 +19,7 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import Memory, ModelSource
 from dafusion_core.engine import differences, footprint, lowrank, single_file, sources, tokens
 from dafusion_core.engine.devices import choose_dtype, guard, memory_format
+from dafusion_core.language import _
 
 __all__ = ["DiffusionModel", "PipelineCache", "load_model", "shared_cache"]
 
@@ -61,8 +62,10 @@ class DiffusionModel:
         step = self.scale * 2 ** (len(self.unet.config.block_out_channels) - 1)
         if asked < step or asked % step:
             raise UserError(
-                f"This model cannot work at {asked} pixels.",
-                f"Use a multiple of {step}; its own size is {self.resolution}.",
+                _("This model cannot work at {asked} pixels.").format(asked=asked),
+                _("Use a multiple of {step}; its own size is {resolution}.").format(
+                    step=step, resolution=self.resolution
+                ),
             )
         return asked
 
@@ -105,16 +108,20 @@ def _explained(title: str, component: str) -> Any:
         raise
     except SafetensorError as error:
         raise UserError(
-            f"The {component} weights of {title} are damaged or incomplete ({error}).",
-            "Copy or download the model again.",
+            _("The {component} weights of {title} are damaged or incomplete ({error}).").format(
+                component=component, title=title, error=error
+            ),
+            _("Copy or download the model again."),
         ) from error
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
         first_line = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"The {component} of {title} could not be loaded: {first_line}",
-            "Check that the folder is a complete Stable Diffusion 1.x or 2.x model.",
+            _("The {component} of {title} could not be loaded: {first_line}").format(
+                component=component, title=title, first_line=first_line
+            ),
+            _("Check that the folder is a complete Stable Diffusion 1.x or 2.x model."),
         ) from error
 
 
@@ -135,10 +142,16 @@ def _load_component(kind: Any, folder: Path, component: str, title: str) -> Any:
     if missing or info.get("mismatched_keys"):
         # The libraries would fill these with random numbers and go on.
         raise UserError(
-            f"The {component} weights of {title} do not fit its settings: "
-            f"{len(missing) or len(info['mismatched_keys'])} tensors are missing or have "
-            f"another shape, for example {next(iter(missing or info['mismatched_keys']))}.",
-            "Copy or download the model again.",
+            _(
+                "The {component} weights of {title} do not fit its settings: {number} tensors "
+                "are missing or have another shape, for example {next}."
+            ).format(
+                component=component,
+                title=title,
+                number=len(missing) or len(info["mismatched_keys"]),
+                next=next(iter(missing or info["mismatched_keys"])),
+            ),
+            _("Copy or download the model again."),
         )
     return module
 
@@ -165,22 +178,30 @@ def _check_fit(model: DiffusionModel) -> None:
     expected = model.unet.config.cross_attention_dim
     if hidden != expected:
         raise UserError(
-            f"The parts of {model.title} do not belong together: its text encoder gives "
-            f"{hidden} numbers per token and its network expects {expected}.",
-            "Choose a folder whose parts come from one model.",
+            _(
+                "The parts of {title} do not belong together: its text encoder gives {hidden} "
+                "numbers per token and its network expects {expected}."
+            ).format(title=model.title, hidden=hidden, expected=expected),
+            _("Choose a folder whose parts come from one model."),
         )
     words = len(model.tokenizer)
     rows = int(model.text_encoder.get_input_embeddings().weight.shape[0])
     if words < 100 or words > rows:
         raise UserError(
-            f"The tokenizer of {model.title} knows {words} tokens and its text encoder {rows}.",
-            "Copy or download the model again.",
+            _("The tokenizer of {title} knows {words} tokens and its text encoder {rows}.").format(
+                title=model.title, words=words, rows=rows
+            ),
+            _("Copy or download the model again."),
         )
     longest = int(model.text_encoder.config.max_position_embeddings)
     if model.tokenizer.model_max_length > longest:
         model.tokenizer.model_max_length = longest
     if model.prediction_type not in ("epsilon", "v_prediction", "sample"):
-        raise UserError(f"{model.title} predicts “{model.prediction_type}”, which is not known.")
+        raise UserError(
+            _("{title} predicts “{prediction_type}”, which is not known.").format(
+                title=model.title, prediction_type=model.prediction_type
+            )
+        )
 
 
 def load_model(

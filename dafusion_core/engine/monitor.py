@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import psutil
 import torch
 
+from dafusion_core.language import _
+
 __all__ = ["Alarms", "SpeedMeter", "memory_used"]
 
 _MEGABYTE = 1 << 20
@@ -70,9 +72,10 @@ class Alarms:
         return [
             (
                 "stuck",
-                f"Nothing improves: after {len(self._losses)} epochs the loss is "
-                f"{self._losses[-1]:.3f}, at first it was {self._losses[0]:.3f}. The learning rate "
-                "may be far too large or far too small.",
+                _(
+                    "Nothing improves: after {number} epochs the loss is {last:.3f}, at first it "
+                    "was {first:.3f}. The learning rate may be far too large or far too small."
+                ).format(number=len(self._losses), last=self._losses[-1], first=self._losses[0]),
             )
         ]
 
@@ -82,8 +85,10 @@ class Alarms:
         return [
             (
                 "overfit",
-                f"The training images are all recognised, held-out ones no better than by "
-                f"guessing ({100 * held_out:.0f} %). The network learns them by heart, or the "
-                "labels of the two sides do not mean the same.",
+                _(
+                    "The training images are all recognised, held-out ones no better than by "
+                    "guessing ({value:.0f} %). The network learns them by heart, or the labels of "
+                    "the two sides do not mean the same."
+                ).format(value=100 * held_out),
             )
         ]

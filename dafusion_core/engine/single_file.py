@@ -19,6 +19,7 @@ from transformers import CLIPTokenizer
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.engine import clip_words
+from dafusion_core.language import _
 
 __all__ = ["load", "recognise"]
 
@@ -113,20 +114,24 @@ def recognise(path: Path) -> str:
         channels = int(stream.get_slice(_FIRST).get_shape()[1]) if _FIRST in keys else 0
     name = path.name
     if any(key.startswith("conditioner.embedders.") for key in keys):
-        raise UserError(f"{name} is a Stable Diffusion XL checkpoint.", _USABLE)
+        raise UserError(_("{name} is a Stable Diffusion XL checkpoint.").format(name=name), _USABLE)
     if any("lora_" in key or ".lora" in key for key in keys):
-        raise UserError(f"{name} is a LoRA, not a whole model.", _USABLE)
+        raise UserError(_("{name} is a LoRA, not a whole model.").format(name=name), _USABLE)
     if _FIRST not in keys:
-        raise UserError(f"{name} is not a Stable Diffusion 1.x or 2.x checkpoint.", _USABLE)
+        raise UserError(
+            _("{name} is not a Stable Diffusion 1.x or 2.x checkpoint.").format(name=name), _USABLE
+        )
     if channels == 9 or channels == 8:
-        raise UserError(f"{name} is made for inpainting or editing pictures.", _USABLE)
+        raise UserError(
+            _("{name} is made for inpainting or editing pictures.").format(name=name), _USABLE
+        )
     if not any(key.startswith("first_stage_model.") for key in keys):
-        raise UserError(f"{name} holds no picture coder (VAE).", _USABLE)
+        raise UserError(_("{name} holds no picture coder (VAE).").format(name=name), _USABLE)
     if any(key.startswith(_TEXT_V2) for key in keys):
         return "v2"
     if any(key.startswith(_TEXT_V1) for key in keys):
         return "v1"
-    raise UserError(f"{name} holds no text encoder.", _USABLE)
+    raise UserError(_("{name} holds no text encoder.").format(name=name), _USABLE)
 
 
 def _settings_beside(path: Path) -> Path | None:
@@ -173,9 +178,13 @@ def _tokenizer(path: Path, version: str) -> Any:
     tokenizer = CLIPTokenizer(vocab=words[0], merges=words[1]) if words else _cached_tokenizer()
     if tokenizer is None:
         raise UserError(
-            f"{path.name} holds no vocabulary and none was found on this computer.",
-            f"Put the vocab.json and merges.txt of CLIP into a folder “tokenizer” beside it "
-            f"({path.parent}).",
+            _("{name} holds no vocabulary and none was found on this computer.").format(
+                name=path.name
+            ),
+            _(
+                "Put the vocab.json and merges.txt of CLIP into a folder “tokenizer” beside it "
+                "({parent})."
+            ).format(parent=path.parent),
         )
     if version == "v2":
         tokenizer.pad_token = "!"
@@ -225,8 +234,10 @@ def load(path: Path) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
     ]
     if empty:
         raise UserError(
-            f"{path.name} is incomplete: {len(empty)} tensors are missing, for example {empty[0]}.",
-            "Download it again.",
+            _("{name} is incomplete: {number} tensors are missing, for example {empty}.").format(
+                name=path.name, number=len(empty), empty=empty[0]
+            ),
+            _("Download it again."),
         )
     settings = dict(pipeline.scheduler.config)
     if version == "v2" and beside is None and not _predicts_noise(pipeline.unet):

@@ -10,6 +10,7 @@ from typing import Any
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import ModelSource
+from dafusion_core.language import _
 
 __all__ = ["ModelFiles", "check_folder", "file_hash", "hash_weights", "locate"]
 
@@ -48,34 +49,41 @@ def locate(source: ModelSource) -> ModelFiles:
         folder = Path(resource_path("models/bundled"))
         if not folder.is_dir():
             raise UserError(
-                "The bundled model is missing from this installation.",
-                "Install the program again, or choose a model folder of your own.",
+                _("The bundled model is missing from this installation."),
+                _("Install the program again, or choose a model folder of your own."),
             )
         return ModelFiles(folder, False, source.title)
     if not source.location.strip():
         raise UserError(
-            "No model was chosen.", "Choose a model folder, a file or the bundled model."
+            _("No model was chosen."), _("Choose a model folder, a file or the bundled model.")
         )
     if source.kind == "hub":
         return ModelFiles(_cached_snapshot(source), False, source.title)
     path = Path(source.location).expanduser()
     if not path.exists():
         raise UserError(
-            f"The model {path} is not there.", "It may have been moved; choose its new place."
+            _("The model {path} is not there.").format(path=path),
+            _("It may have been moved; choose its new place."),
         )
     if source.kind == "folder":
         if not path.is_dir():
             raise UserError(
-                f"{path} is a file, not a model folder.", "Choose “single file” for checkpoints."
+                _("{path} is a file, not a model folder.").format(path=path),
+                _("Choose “single file” for checkpoints."),
             )
         return ModelFiles(path, False, source.title)
     if not path.is_file():
-        raise UserError(f"{path} is a folder, not a checkpoint file.", "Choose “folder” for it.")
+        raise UserError(
+            _("{path} is a folder, not a checkpoint file.").format(path=path),
+            _("Choose “folder” for it."),
+        )
     if path.suffix.lower() != ".safetensors":
         raise UserError(
-            f"{path.name} is not a .safetensors file.",
-            "Other checkpoint formats can run programs when opened and are not loaded. "
-            "Convert it to .safetensors first.",
+            _("{name} is not a .safetensors file.").format(name=path.name),
+            _(
+                "Other checkpoint formats can run programs when opened and are not loaded. "
+                "Convert it to .safetensors first."
+            ),
         )
     return ModelFiles(path, True, source.title)
 
@@ -90,13 +98,16 @@ def _cached_snapshot(source: ModelSource) -> Path:
         )
     except HFValidationError as error:
         raise UserError(
-            f"“{source.location}” is not a model id.", "Ids look like owner/name."
+            _("“{location}” is not a model id.").format(location=source.location),
+            _("Ids look like owner/name."),
         ) from error
     except LocalEntryNotFoundError as error:
         at = f" at revision {source.revision}" if source.revision else ""
         raise UserError(
-            f"The model {source.location}{at} has not been downloaded to this computer.",
-            "Download it first, or choose a model folder. The network is never used unasked.",
+            _("The model {location}{at} has not been downloaded to this computer.").format(
+                location=source.location, at=at
+            ),
+            _("Download it first, or choose a model folder. The network is never used unasked."),
         ) from error
     return Path(folder)
 
@@ -107,10 +118,13 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read as JSON: {error}.", "Copy the model folder again."
+            _("{path} cannot be read as JSON: {error}.").format(path=path, error=error),
+            _("Copy the model folder again."),
         ) from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} does not hold settings.", "Copy the model folder again.")
+        raise UserError(
+            _("{path} does not hold settings.").format(path=path), _("Copy the model folder again.")
+        )
     return value
 
 
@@ -127,15 +141,22 @@ def check_folder(folder: Path) -> None:
     names = {p.name for p in folder.iterdir() if p.is_dir()}
     kind = str(read_json(index).get("_class_name", "")) if index.is_file() else ""
     if "text_encoder_2" in names or "StableDiffusionXL" in kind:
-        raise UserError(f"{folder} is a Stable Diffusion XL model.", _SUPPORTED)
+        raise UserError(
+            _("{folder} is a Stable Diffusion XL model.").format(folder=folder), _SUPPORTED
+        )
     if "transformer" in names and "unet" not in names:
         raise UserError(
-            f"{folder} holds {kind or 'a transformer model'}, not Stable Diffusion.", _SUPPORTED
+            _("{folder} holds {kind}, not Stable Diffusion.").format(
+                folder=folder, kind=kind or _("a transformer model")
+            ),
+            _SUPPORTED,
         )
     if "unet" not in names and not index.is_file():
         raise UserError(
-            f"{folder} is not a diffusers model folder: it has no model_index.json and no unet.",
-            "Choose the folder that contains unet, vae, text_encoder, tokenizer and scheduler.",
+            _(
+                "{folder} is not a diffusers model folder: it has no model_index.json and no unet."
+            ).format(folder=folder),
+            _("Choose the folder that contains unet, vae, text_encoder, tokenizer and scheduler."),
         )
     missing = []
     for component, settings in _NEEDED.items():
@@ -152,16 +173,20 @@ def check_folder(folder: Path) -> None:
         missing.append("the vocabulary of tokenizer")
     if missing:
         raise UserError(
-            f"The model folder {folder} is incomplete: {', '.join(missing)} missing.",
-            "Copy or download it again.",
+            _("The model folder {folder} is incomplete: {missing} missing.").format(
+                folder=folder, missing=", ".join(missing)
+            ),
+            _("Copy or download it again."),
         )
     check_unet_settings(read_json(folder / "unet" / "config.json"), str(folder))
     latents = int(read_json(folder / "vae" / "config.json").get("latent_channels", 4))
     channels = int(read_json(folder / "unet" / "config.json").get("in_channels", 4))
     if channels != latents:
         raise UserError(
-            f"{folder} is made for inpainting or editing: its network takes {channels} channels "
-            f"where {latents} are needed.",
+            _(
+                "{folder} is made for inpainting or editing: its network takes {channels} "
+                "channels where {latents} are needed."
+            ).format(folder=folder, channels=channels, latents=latents),
             _SUPPORTED,
         )
 
@@ -170,12 +195,14 @@ def check_unet_settings(settings: dict[str, Any], title: str) -> None:
     """Refuse U-Nets of other model families. Raises UserError."""
     if settings.get("addition_embed_type") or settings.get("class_embed_type"):
         raise UserError(
-            f"The network of {title} expects conditions that Stable Diffusion 1.x and 2.x do not "
-            "have (this looks like SDXL or an upscaler).",
+            _(
+                "The network of {title} expects conditions that Stable Diffusion 1.x and 2.x "
+                "do not have (this looks like SDXL or an upscaler)."
+            ).format(title=title),
             _SUPPORTED,
         )
     if settings.get("time_cond_proj_dim"):
-        raise UserError(f"{title} is a distilled (LCM) model.", _SUPPORTED)
+        raise UserError(_("{title} is a distilled (LCM) model.").format(title=title), _SUPPORTED)
 
 
 _hashes: dict[Path, tuple[int, int, str]] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 __all__ = ["OBJECT_TEMPLATES", "check_neutral", "class_words"]
 
@@ -64,12 +65,16 @@ def check_neutral(
                 continue
             if word == name:
                 raise UserError(
-                    f"The class “{name}” shares the word “{min(found)}” with the sentence "
-                    f"“{prompt}” that its pictures are described with.",
-                    "Rename the class, so that the model cannot know it by its name.",
+                    _(
+                        "The class “{name}” shares the word “{found}” with the sentence “{prompt}” "
+                        "that its pictures are described with."
+                    ).format(name=name, found=min(found), prompt=prompt),
+                    _("Rename the class, so that the model cannot know it by its name."),
                 )
             raise UserError(
-                f"The forbidden word “{word}” is in the sentence “{prompt}” that pictures are "
-                "described with.",
-                "Take it off the list if it does not give a class away.",
+                _(
+                    "The forbidden word “{word}” is in the sentence “{prompt}” that pictures are "
+                    "described with."
+                ).format(word=word, prompt=prompt),
+                _("Take it off the list if it does not give a class away."),
             )

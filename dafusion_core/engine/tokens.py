@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
@@ -56,8 +57,8 @@ def add_tokens(tokenizer: Any, names: Iterable[str]) -> list[int]:
     if taken or len(set(names)) != len(names):
         shown = ", ".join(taken or names)
         raise UserError(
-            f"The model's vocabulary already has the token {shown}.",
-            "Rename the concept, so that its placeholder is a new word.",
+            _("The model's vocabulary already has the token {shown}.").format(shown=shown),
+            _("Rename the concept, so that its placeholder is a new word."),
         )
     tokenizer.add_tokens(names)
     ids = [int(i) for i in tokenizer.convert_tokens_to_ids(names)]
@@ -65,8 +66,11 @@ def add_tokens(tokenizer: Any, names: Iterable[str]) -> list[int]:
         # CLIP lowers all letters: <Oak> and <oak> would be one token for it.
         if tokenizer(name, add_special_tokens=False)["input_ids"] != [index]:
             raise UserError(
-                f"The model cannot tell the token {name} from another one.",
-                "Rename the concept, so that its placeholder differs in more than capital letters.",
+                _("The model cannot tell the token {name} from another one.").format(name=name),
+                _(
+                    "Rename the concept, so that its placeholder "
+                    "differs in more than capital letters."
+                ),
             )
     return ids
 
@@ -103,9 +107,11 @@ def add_to_model(model: DiffusionModel, learned: Mapping[str, torch.Tensor]) -> 
     if wrong:
         name, found = next(iter(wrong.items()))
         raise UserError(
-            f"The embedding {name} has {found} numbers per vector, {model.title} uses {dim}: it "
-            "was learned for another model.",
-            "Choose the model it was learned with, or run the inversion again.",
+            _(
+                "The embedding {name} has {found} numbers per vector, {title} uses {dim}: it "
+                "was learned for another model."
+            ).format(name=name, found=found, title=model.title, dim=dim),
+            _("Choose the model it was learned with, or run the inversion again."),
         )
     tokenizer = copy.deepcopy(model.tokenizer)
     text_encoder = copy.deepcopy(model.text_encoder)
@@ -125,7 +131,8 @@ def initial_vector(model: DiffusionModel, words: str) -> torch.Tensor:
     ids = model.tokenizer(words, add_special_tokens=False)["input_ids"]
     if not ids:
         raise UserError(
-            f"“{words}” cannot start an embedding: it has no token.", "Give a word, such as plant."
+            _("“{words}” cannot start an embedding: it has no token.").format(words=words),
+            _("Give a word, such as plant."),
         )
     table = model.text_encoder.get_input_embeddings().weight.detach()
     return table[torch.tensor(ids, device=table.device)].float().mean(dim=0).cpu()
@@ -166,7 +173,8 @@ def count_vectors(model: DiffusionModel, placeholder: str) -> int:
     known = model.tokenizer.get_vocab()
     if placeholder not in known:
         raise UserError(
-            f"The model does not know the token {placeholder}.", "Run the inversion for it first."
+            _("The model does not know the token {placeholder}.").format(placeholder=placeholder),
+            _("Run the inversion for it first."),
         )
     count = 1
     while f"{placeholder}_{count}" in known:
@@ -196,21 +204,31 @@ def read_embeddings(paths: Iterable[Path]) -> dict[str, torch.Tensor]:
                 value = stream.get_tensor(names[0]) if len(names) == 1 else None
         except (SafetensorError, OSError) as error:
             raise UserError(
-                f"The token embedding {path} cannot be read ({error}).", "Run the inversion again."
+                _("The token embedding {path} cannot be read ({error}).").format(
+                    path=path, error=error
+                ),
+                _("Run the inversion again."),
             ) from error
         if value is None:
             raise UserError(
-                f"{path.name} holds {len(names)} tensors; a token embedding file holds one.",
-                "Choose a file that was made by an inversion.",
+                _("{name} holds {number} tensors; a token embedding file holds one.").format(
+                    name=path.name, number=len(names)
+                ),
+                _("Choose a file that was made by an inversion."),
             )
         if value.ndim == 1:
             value = value[None]
         if not bool(torch.isfinite(value).all()):
             raise UserError(
-                f"The token embedding {path.name} holds values that are not numbers.",
-                "Run the inversion again, with a smaller learning rate.",
+                _("The token embedding {name} holds values that are not numbers.").format(
+                    name=path.name
+                ),
+                _("Run the inversion again, with a smaller learning rate."),
             )
         if names[0] in learned:
-            raise UserError(f"Two embeddings are called {names[0]}.", "Rename one concept.")
+            raise UserError(
+                _("Two embeddings are called {names}.").format(names=names[0]),
+                _("Rename one concept."),
+            )
         learned[names[0]] = value.float()
     return learned

@@ -18,6 +18,7 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.engine.augment import Normalisation
 from dafusion_core.engine.classifiers import build_classifier, weights_hash
 from dafusion_core.engine.devices import memory_format
+from dafusion_core.language import _
 
 __all__ = [
     "EXPORTERS",
@@ -120,9 +121,12 @@ def _complete_network(facts: dict[str, str], values: dict[str, torch.Tensor]) ->
     network = build_classifier(backbone, labels, base)
     if base and weights_hash(base, backbone) != facts["base_sha256"]:
         raise UserError(
-            f"This classifier was trained on other {base} weights of {backbone} than this computer "
-            "has now. Nothing was lost: what was measured with it stands in the project.",
-            "Use the version of the program that trained it, or train again.",
+            _(
+                "This classifier was trained on other {base} weights of {backbone} than this "
+                "computer has now. Nothing was lost: what was measured with it stands in the "
+                "project."
+            ).format(base=base, backbone=backbone),
+            _("Use the version of the program that trained it, or train again."),
         )
     network.load_state_dict(network.state_dict() | values if base else values)
     return network
@@ -145,8 +149,10 @@ def load_trained(path: Path, device: torch.device | None = None) -> TrainedClass
         network = _complete_network(facts, values)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"“{path}” is not a classifier that this program wrote ({error}).",
-            "Choose the weights of a training run.",
+            _("“{path}” is not a classifier that this program wrote ({error}).").format(
+                path=path, error=error
+            ),
+            _("Choose the weights of a training run."),
         ) from error
     network.to(device).to(memory_format=memory_format(device))  # type: ignore[call-overload]
     network.requires_grad_(False).eval()
@@ -186,8 +192,13 @@ def _export_onnx(trained: TrainedClassifier, path: Path) -> None:
         import onnxscript  # noqa: F401  (torch's exporter needs it)
     except ImportError as error:
         raise UserError(
-            f"ONNX files need the library {error.name}, which is not installed.",
-            "Install it with `pip install onnx onnxscript`, or export safetensors or TorchScript.",
+            _("ONNX files need the library {name}, which is not installed.").format(
+                name=error.name
+            ),
+            _(
+                "Install it with `pip install onnx onnxscript`, or "
+                "export safetensors or TorchScript."
+            ),
         ) from error
     with _quiet(), torch.no_grad():
         torch.onnx.export(

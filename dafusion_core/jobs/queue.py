@@ -23,6 +23,7 @@ import psutil
 from dafusion_core.domain.errors import Stopped, UserError
 from dafusion_core.domain.records import Job, JobState, JobUnit
 from dafusion_core.domain.specs import canonical_json
+from dafusion_core.language import _
 from dafusion_core.storage.database import Database, utc_now
 from dafusion_core.storage.jobs import all_jobs, get_job
 from dafusion_core.storage.lock import process_is_alive
@@ -137,7 +138,7 @@ def _require_owner(db: Database, job_id: int, owner: str) -> None:
     if not db.value(
         "SELECT 1 FROM job WHERE id = ? AND owner = ? AND state = 'running'", [job_id, owner]
     ):
-        raise Stopped(f"Job {job_id} is no longer this worker's.")
+        raise Stopped(_("Job {job_id} is no longer this worker's.").format(job_id=job_id))
 
 
 def finish(
@@ -240,7 +241,9 @@ def requeue(db: Database, job_id: int) -> None:
             db.execute("UPDATE job SET is_held = 0, seq = seq + 1 WHERE id = ?", [job_id])
             return
         if job.state is JobState.SUCCEEDED:
-            raise UserError(f"Job {job_id} has succeeded; there is nothing to resume.")
+            raise UserError(
+                _("Job {job_id} has succeeded; there is nothing to resume.").format(job_id=job_id)
+            )
         db.execute(
             "UPDATE job_unit SET state = 'todo', error_text = NULL "
             "WHERE job_id = ? AND state = 'failed'",

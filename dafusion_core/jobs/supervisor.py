@@ -38,6 +38,7 @@ from dafusion_core.jobs.protocol import (
     Wish,
     WorkerSettings,
 )
+from dafusion_core.language import _
 from dafusion_core.storage.project import ProjectFile
 
 WORKER_TARGET = "dafusion_core.worker.main:run"
@@ -210,9 +211,14 @@ class JobSupervisor:
             if device not in self._workers:
                 if self._failed_starts >= STARTS_WITHOUT_SUCCESS:
                     raise EnvironmentProblem(
-                        f"The worker process for device “{device}” could not be started: "
+                        _("The worker process for device “{device}” could not be started: ").format(
+                            device=device
+                        )
                         + self._last_log_line(device),
-                        "“dafusion doctor” shows what is wrong. Nothing in the project was lost.",
+                        _(
+                            "“dafusion doctor” shows what is wrong. "
+                            "Nothing in the project was lost."
+                        ),
                     )
                 self._workers[device] = self._spawn(device)
 
@@ -316,7 +322,9 @@ class JobSupervisor:
     def _place_jobs(self, worker: _Worker, pid: int, code: int | None) -> None:
         lost = queue.jobs_of_process(self.project.db, pid)
         for job in lost:
-            text = f"The worker process ended unexpectedly ({_describe_exit(code)})."
+            text = _("The worker process ended unexpectedly ({describe_exit}).").format(
+                describe_exit=_describe_exit(code)
+            )
             if self._is_stopping and not job.cancel_requested:
                 queue.finish(self.project.db, job.id, job.owner or "", JobState.INTERRUPTED)
                 self.on_event(JobInterrupted(job_id=job.id, text=text))
@@ -334,7 +342,7 @@ class JobSupervisor:
                 )
             )
             if state is JobState.FAILED:
-                hint = "What was finished is kept. Retry goes on with the rest."
+                hint = _("What was finished is kept. Retry goes on with the rest.")
                 self.on_event(JobFailed(job_id=job.id, kind="worker_lost", text=text, hint=hint))
         if not lost and not worker.said_goodbye:
             self.on_event(WorkerLostEvent(device=worker.device, exit_code=code))
@@ -343,9 +351,13 @@ class JobSupervisor:
         try:
             text = worker_log(self.project, device).read_text("utf-8", errors="replace")
         except OSError:
-            return "it left no log."
+            return _("it left no log.")
         lines = [line for line in text.splitlines() if line.strip()]
-        return f"its last words were “{lines[-1].strip()}”." if lines else "its log is empty."
+        return (
+            _("its last words were “{lines}”.").format(lines=lines[-1].strip())
+            if lines
+            else _("its log is empty.")
+        )
 
 
 def _is_end(event: JobEvent) -> bool:
@@ -354,7 +366,9 @@ def _is_end(event: JobEvent) -> bool:
 
 def _describe_exit(code: int | None) -> str:
     if code is None:
-        return "no exit code"
+        return _("no exit code")
     if code < 0:
-        return f"signal {-code}" + (", perhaps out of memory" if code == -9 else "")
-    return f"exit code {code}"
+        return _("signal {code}").format(code=-code) + (
+            _(", perhaps out of memory") if code == -9 else ""
+        )
+    return _("exit code {code}").format(code=code)

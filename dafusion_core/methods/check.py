@@ -23,6 +23,7 @@ from dafusion_core.engine.devices import guard, resolve_device
 from dafusion_core.engine.models import shared_cache
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["run"]
 
@@ -42,16 +43,16 @@ def run(spec: CheckSpec, inputs: CheckInputs, units: Sequence[JobUnit], ctx: Job
     training image can be read, or the features' model does not load.
     """
     device = resolve_device(ctx.device)
-    ctx.progress(0, len(units), "loading the model")
-    with guard(device, "measuring pictures"):
+    ctx.progress(0, len(units), _("loading the model"))
+    with guard(device, _("measuring pictures")):
         features = _features(spec, device)
-        ctx.log(f"Pictures are compared by the features of: {features.name}.")
-        train = _encode(inputs.train, features, spec, ctx, "reading training images")
-        test = _encode(inputs.test, features, spec, ctx, "reading held-out images")
+        ctx.log(_("Pictures are compared by the features of: {name}.").format(name=features.name))
+        train = _encode(inputs.train, features, spec, ctx, _("reading training images"))
+        test = _encode(inputs.test, features, spec, ctx, _("reading held-out images"))
         if not train.items:
             raise UserError(
-                "No training image could be read, so there is nothing to compare with.",
-                "Put the pictures back where they were, then retry.",
+                _("No training image could be read, so there is nothing to compare with."),
+                _("Put the pictures back where they were, then retry."),
             )
         judge = _Judge(inputs, features, train, test)
         for done, unit in enumerate(units):
@@ -107,7 +108,7 @@ def _read(path: Path, ctx: JobContext) -> Image.Image | None:
     try:
         return load_rgb(path)
     except (BadImage, OSError) as error:
-        ctx.log(f"{path.name} is left out: {error}", "warning")
+        ctx.log(_("{name} is left out: {error}").format(name=path.name, error=error), "warning")
         return None
 
 

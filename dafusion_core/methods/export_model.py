@@ -12,6 +12,7 @@ from dafusion_core.engine.picture_store import PictureStore
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.engine.trained import EXPORTERS, RUNNERS, largest_difference, load_trained
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["TOLERANCE", "run"]
 
@@ -31,12 +32,16 @@ def run(
     for number, unit in enumerate(units):
         form = str(unit.payload["format"])
         ending, write = EXPORTERS[form]
-        ctx.progress(number, len(units), f"writing {form}")
+        ctx.progress(number, len(units), _("writing {form}").format(form=form))
         path = ctx.scratch / f"classifier-{unit.id}{ending}"
         write(trained, path)
         runner, largest = RUNNERS[form](path), 0.0
         for start in range(0, len(inputs.test), _BATCH):
-            ctx.progress(number + start / len(inputs.test), len(units), f"checking {form}")
+            ctx.progress(
+                number + start / len(inputs.test),
+                len(units),
+                _("checking {form}").format(form=form),
+            )
             part = inputs.test[start : start + _BATCH]
             pictures = store.stack([ctx.resolve(image.path) for image in part])
             expected = trained.probabilities(pictures, torch.device("cpu"))
@@ -44,9 +49,11 @@ def run(
                 largest = max(largest, largest_difference(runner(pictures), expected))
         if largest > TOLERANCE:
             raise UserError(
-                f"The {form} file gives other probabilities than the network (by up to "
-                f"{largest:.2g}), so it was not kept.",
-                "Choose another format.",
+                _(
+                    "The {form} file gives other probabilities than the network (by up to "
+                    "{largest:.2g}), so it was not kept."
+                ).format(form=form, largest=largest),
+                _("Choose another format."),
             )
         record = {
             "format": form,
@@ -56,7 +63,9 @@ def run(
         }
         ctx.finish_unit(unit, {form: path}, record)
         ctx.log(
-            f"The {form} file agrees with the network on {len(inputs.test)} test images (largest "
-            f"difference of a probability: {largest:.1e})."
+            _(
+                "The {form} file agrees with the network on {number} test images (largest "
+                "difference of a probability: {largest:.1e})."
+            ).format(form=form, number=len(inputs.test), largest=largest)
         )
     ctx.progress(len(units), len(units), "done")

@@ -26,6 +26,7 @@ from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import Posterior, Request, SDEdit, encode_posteriors
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["run"]
 
@@ -117,8 +118,10 @@ class _Studio:
             if problem:
                 self._is_hopeless = True
                 self._ctx.log(
-                    f"torch.compile does not work here ({problem}). The same pictures are made "
-                    "without it, at the usual speed.",
+                    _(
+                        "torch.compile does not work here ({problem}). The same pictures are made "
+                        "without it, at the usual speed."
+                    ).format(problem=problem),
                     "warning",
                 )
         return model
@@ -180,18 +183,25 @@ def run(
     """
     device = resolve_device(ctx.device)
     _check_embeddings(spec, inputs, units)
-    ctx.progress(0, len(units), "loading the model")
+    ctx.progress(0, len(units), _("loading the model"))
     studio = _Studio(spec, inputs, units, device, ctx)
     needed, least = (
         footprint.estimate_sampling(studio.model, count, studio.resolution, memory=spec.memory)
         for count in (spec.batch_size, 1)
     )
-    ctx.log(footprint.report(studio.model, needed, least, f"A batch of {spec.batch_size}"))
+    ctx.log(
+        footprint.report(
+            studio.model,
+            needed,
+            least,
+            _("A batch of {batch_size}").format(batch_size=spec.batch_size),
+        )
+    )
     done = 0
     for t0, concept, batch in _batches(units, studio):
         sampler = studio.sampler(studio.weights_of(concept))
         wanted = [inputs.sources[str(unit.payload["source_image_id"])] for unit in batch]
-        with guard(device, "reading pictures"):
+        with guard(device, _("reading pictures")):
             found = studio.read(wanted)
         ready: list[_Ready] = []
         for unit, image in zip(batch, wanted, strict=True):
@@ -203,7 +213,7 @@ def run(
         if ready:
             _make_or_halve(ready, t0, sampler, device, done, len(units), ctx)
         done += len(batch)
-        ctx.progress(done, len(units), "making pictures")
+        ctx.progress(done, len(units), _("making pictures"))
 
 
 def _make_or_halve(
@@ -221,13 +231,18 @@ def _make_or_halve(
     matters. Raises OutOfMemory when not even one fits.
     """
     try:
-        with guard(device, f"making {len(ready)} pictures at once"):
+        with guard(device, _("making {number} pictures at once").format(number=len(ready))):
             _make(ready, t0, sampler, done, total, ctx)
         return
     except OutOfMemory as error:
         if len(ready) == 1:
             raise
-        ctx.log(f"{error.text} Going on with {len(ready) // 2} at once.", "warning")
+        ctx.log(
+            _("{text} Going on with {number} at once.").format(
+                text=error.text, number=len(ready) // 2
+            ),
+            "warning",
+        )
     # Outside the handler, so that the failed attempt's tensors are no longer held by its traceback.
     release_memory(device)
     half = len(ready) // 2
@@ -239,7 +254,7 @@ def _make(
     ready: Sequence[_Ready], t0: float, sampler: SDEdit, done: int, total: int, ctx: JobContext
 ) -> None:
     def on_step(i: int, count: int) -> None:
-        ctx.progress(done + len(ready) * i / count, total, "making pictures")
+        ctx.progress(done + len(ready) * i / count, total, _("making pictures"))
 
     pixels = sampler.run([item.request for item in ready], t0, on_step)
     for item, values in zip(ready, pixels, strict=True):
@@ -249,8 +264,8 @@ def _make(
             ctx.fail_unit(
                 item.unit,
                 UserError(
-                    "The model returned values that are not numbers for this picture.",
-                    "Try a lower guidance, or run on the CPU.",
+                    _("The model returned values that are not numbers for this picture."),
+                    _("Try a lower guidance, or run on the CPU."),
                 ),
             )
             continue
@@ -313,8 +328,8 @@ def _check_embeddings(
     if missing:
         # Diffusers would read the unknown placeholder as ordinary letters and go on.
         raise UserError(
-            f"No token embedding was learned for {', '.join(missing)}.",
-            "Run the inversion for these classes, or leave them out of the plan.",
+            _("No token embedding was learned for {missing}.").format(missing=", ".join(missing)),
+            _("Run the inversion for these classes, or leave them out of the plan."),
         )
 
 
@@ -327,8 +342,10 @@ def _warn_of_names(
         shared = said & templates.class_words(inputs.concepts[key].name)
         if shared:
             ctx.log(
-                f"The prompt says “{min(shared)}”, which is in the name of "
-                f"{inputs.concepts[key].name}: what the model knows of the class helps.",
+                _(
+                    "The prompt says “{shared}”, which is in the name of {name}: what the model "
+                    "knows of the class helps."
+                ).format(shared=min(shared), name=inputs.concepts[key].name),
                 "warning",
             )
 
@@ -351,18 +368,22 @@ def _prompts(
         prompts[key] = spec.prompt.replace("{concept}", words)
         if tokens.is_cut(model, prompts[key]):
             raise UserError(
-                f"The prompt for {concept.name} is longer than this model reads: “{prompts[key]}”.",
-                "Shorten it.",
+                _("The prompt for {name} is longer than this model reads: “{prompts}”.").format(
+                    name=concept.name, prompts=prompts[key]
+                ),
+                _("Shorten it."),
             )
     if tokens.is_cut(model, spec.negative_prompt):
         raise UserError(
-            f"The negative prompt is longer than this model reads: “{spec.negative_prompt}”.",
-            "Shorten it.",
+            _("The negative prompt is longer than this model reads: “{negative_prompt}”.").format(
+                negative_prompt=spec.negative_prompt
+            ),
+            _("Shorten it."),
         )
     if _learned(spec):
         _warn_of_names(spec, inputs, used, ctx)
     if "{concept}" not in spec.prompt:
         ctx.log(
-            "The prompt does not name the concept: every class gets the same prompt.", "warning"
+            _("The prompt does not name the concept: every class gets the same prompt."), "warning"
         )
     return prompts

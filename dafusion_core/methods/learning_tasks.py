@@ -13,6 +13,7 @@ from dafusion_core.domain.specs import InversionSpec, canonical_json
 from dafusion_core.engine.learning_state import LearningState, read_state
 from dafusion_core.engine.models import DiffusionModel
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["Task", "first_words", "kept_path", "make_task"]
 
@@ -76,8 +77,10 @@ def make_task(
         begins = _extended(spec, concept, ctx.resolve(inputs.states[key].path), identity)
     elif begins is None and spec.extend_job is not None:
         raise UserError(
-            f"Job {spec.extend_job} left no state to go on from for {concept.name}.",
-            "Learn the concept from the beginning.",
+            _("Job {extend_job} left no state to go on from for {name}.").format(
+                extend_job=spec.extend_job, name=concept.name
+            ),
+            _("Learn the concept from the beginning."),
         )
     return Task(unit, concept, erasure, identity, begins)
 
@@ -101,11 +104,11 @@ def _kept(ctx: JobContext, unit: JobUnit, identity: str) -> LearningState | None
     try:
         state = read_state(path)
     except UserError as error:
-        ctx.log(f"{error.text} Beginning anew.", "warning")
+        ctx.log(_("{text} Beginning anew.").format(text=error.text), "warning")
         return None
     if state.identity != identity:
         return None
-    ctx.log(f"Going on after step {state.step}.")
+    ctx.log(_("Going on after step {step}.").format(step=state.step))
     return state
 
 
@@ -118,13 +121,16 @@ def _extended(
     different = [key for key in _SAME_TO_EXTEND if was.get(key) != wanted[key]]
     if different:
         raise UserError(
-            f"{concept.name} cannot go on from job {spec.extend_job}: it differs in "
-            f"{', '.join(different)}.",
-            "Use the same settings and model, or learn from the beginning.",
+            _("{name} cannot go on from job {extend_job}: it differs in {different}.").format(
+                name=concept.name, extend_job=spec.extend_job, different=", ".join(different)
+            ),
+            _("Use the same settings and model, or learn from the beginning."),
         )
     if state.step >= spec.steps:
         raise UserError(
-            f"{concept.name} was learned for {state.step} steps already.",
-            f"Ask for more than {state.step} steps; the number is the total.",
+            _("{name} was learned for {step} steps already.").format(
+                name=concept.name, step=state.step
+            ),
+            _("Ask for more than {step} steps; the number is the total.").format(step=state.step),
         )
     return state

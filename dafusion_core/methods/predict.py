@@ -15,6 +15,7 @@ from dafusion_core.engine.picture_store import PictureStore
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.engine.trained import load_trained
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["run"]
 
@@ -34,10 +35,12 @@ def run(
             writer = csv.writer(stream)
             writer.writerow(["path", "label", "confidence", *trained.labels, "problem"])
             for start in range(0, len(spec.paths), spec.batch_size):
-                ctx.progress(start, len(spec.paths), "looking at pictures")
+                ctx.progress(start, len(spec.paths), _("looking at pictures"))
                 part = spec.paths[start : start + spec.batch_size]
                 pictures, problems = _load(store, part)
-                with guard(device, f"looking at {len(part)} pictures at once"):
+                with guard(
+                    device, _("looking at {number} pictures at once").format(number=len(part))
+                ):
                     rows = (
                         trained.probabilities(torch.stack(pictures), device).tolist()
                         if pictures
@@ -55,7 +58,12 @@ def run(
                     writer.writerow([path, trained.labels[best], figures[best], *figures, ""])
         ctx.finish_unit(unit, {"table": table}, {"pictures": len(spec.paths), "unreadable": bad})
         if bad:
-            ctx.log(f"{bad} of {len(spec.paths)} pictures could not be read.", "warning")
+            ctx.log(
+                _("{bad} of {number} pictures could not be read.").format(
+                    bad=bad, number=len(spec.paths)
+                ),
+                "warning",
+            )
     ctx.progress(1, 1, "done")
 
 

@@ -17,6 +17,7 @@ from dafusion_core.engine.devices import guard, resolve_device
 from dafusion_core.engine.mixing import Batch, BatchSampler
 from dafusion_core.engine.picture_store import PictureStore
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 from dafusion_core.methods.fitting import Fit, class_accuracy
 from dafusion_core.methods.probing import FeatureCache, ProbeFit
 
@@ -39,7 +40,9 @@ def run(
     cache = FeatureCache()
     for n, unit in enumerate(units):
         arm = arms[str(unit.payload["arm"])]
-        with guard(device, f"training with batches of {spec.batch_size}"):
+        with guard(
+            device, _("training with batches of {batch_size}").format(batch_size=spec.batch_size)
+        ):
             parts = (spec, inputs, arm, int(unit.payload["seed"]), device, store, ctx)
             fit = ProbeFit(cache, *parts) if spec.protocol == "probe" else Fit(*parts)
             fit.run(unit, n, len(units))
@@ -58,62 +61,76 @@ def check_leaks(inputs: TrainingInputs) -> None:
         shared = train & {image.id for image in images}
         if shared:
             raise LeakError(
-                f"{len(shared)} images are in the training part and in the {part} part.",
-                "Make the split again.",
+                _("{number} images are in the training part and in the {part} part.").format(
+                    number=len(shared), part=part
+                ),
+                _("Make the split again."),
             )
         contents = {image.sha256 for image in inputs.train if image.sha256}
         same = contents & {image.sha256 for image in images if image.sha256}
         if same:
             raise LeakError(
-                f"{len(same)} pictures of the training part are also, byte for byte, in the "
-                f"{part} part.",
-                "Remove the duplicates, or group them so that they stay together, and make the "
-                "split again.",
+                _(
+                    "{number} pictures of the training part are also, byte for byte, in the {part} "
+                    "part."
+                ).format(number=len(same), part=part),
+                _(
+                    "Remove the duplicates, or group them so that they stay together, and make the "
+                    "split again."
+                ),
             )
     held_out = {str(image.id): part for part, images in parts.items() for image in images}
     for arm, by_source in inputs.synthetics.items():
         foreign = [source for source in by_source if int(source) not in train]
         if foreign:
-            where = held_out.get(foreign[0], "no part")
+            where = held_out.get(foreign[0], _("no part"))
             raise LeakError(
-                f"The synthetic images of arm “{arm}” include some made from {len(foreign)} "
-                f"images outside the training part (image {foreign[0]} is in {where}).",
-                "Generate again from the training images of this split.",
+                _(
+                    "The synthetic images of arm “{arm}” include some made from {number} images "
+                    "outside the training part (image {foreign} is in {where})."
+                ).format(arm=arm, number=len(foreign), foreign=foreign[0], where=where),
+                _("Generate again from the training images of this split."),
             )
 
 
 def _check_parts(spec: TrainingSpec, inputs: TrainingInputs) -> None:
     if not inputs.train or not inputs.test:
         part = "training" if not inputs.train else "test"
-        raise UserError(f"The split has no {part} images.", "Make another split.")
+        raise UserError(
+            _("The split has no {part} images.").format(part=part), _("Make another split.")
+        )
     if spec.batch_size < 2 and spec.protocol != "probe":
         raise UserError(
-            "Batches of one picture cannot be trained on: the network compares within a batch.",
-            "Use a batch size of 2 or more; the paper's is 32.",
+            _("Batches of one picture cannot be trained on: the network compares within a batch."),
+            _("Use a batch size of 2 or more; the paper's is 32."),
         )
     if len(inputs.labels) < 2:
-        raise UserError("A classifier needs at least two labels.", "Import more classes.")
+        raise UserError(_("A classifier needs at least two labels."), _("Import more classes."))
     for part, images in (("training", inputs.train), ("test", inputs.test)):
         there = {image.label for image in images}
         missing = [name for i, name in enumerate(inputs.labels) if i not in there]
         if missing and part == "training":
             raise UserError(
-                f"There is no training image of: {', '.join(missing)}.",
-                "Add images of it, make another split, or remove the class.",
+                _("There is no training image of: {missing}.").format(missing=", ".join(missing)),
+                _("Add images of it, make another split, or remove the class."),
             )
         if len(there) < 2:
             raise UserError(
-                f"All {part} images are of one class, so there is nothing to tell apart.",
-                "Make another split.",
+                _("All {part} images are of one class, so there is nothing to tell apart.").format(
+                    part=part
+                ),
+                _("Make another split."),
             )
     if spec.patience is not None and not inputs.validation:
         raise UserError(
-            "Early stopping needs validation images, and the split has none.",
-            "Make a split with a validation part, or train all epochs.",
+            _("Early stopping needs validation images, and the split has none."),
+            _("Make a split with a validation part, or train all epochs."),
         )
     for arm in spec.arms:
         if arm.uses_synthetics and not any(inputs.synthetics.get(arm.name, {}).values()):
             raise UserError(
-                f"Arm “{arm.name}” mixes in synthetic images, but none are there.",
-                "Generate some, or keep more of them.",
+                _("Arm “{name}” mixes in synthetic images, but none are there.").format(
+                    name=arm.name
+                ),
+                _("Generate some, or keep more of them."),
             )

@@ -10,6 +10,8 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import UNLABELLED
 from dafusion_core.domain.regions import Region, RegionKind, plain_data
+from dafusion_core.language import _
+from dafusion_core.language import count as count_words
 from dafusion_core.storage.concepts import ensure_concepts
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import add_label, all_labels
@@ -17,20 +19,29 @@ from dafusion_core.storage.journal import recording
 
 _IN = "IN (SELECT value FROM json_each(?1))"
 
+_DRAW = {
+    RegionKind.BOX: _("Draw a box"),
+    RegionKind.POLYGON: _("Draw a polygon"),
+    RegionKind.MASK: _("Draw a mask"),
+}
+
 
 def _ids(ids: Iterable[int]) -> str:
     return json.dumps(list(ids))
 
 
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
+def _images(number: int) -> str:
+    return count_words(number, "{n:,} image", "{n:,} images")
 
 
 def _label_id(db: Database, name: str) -> int:
     found = db.value("SELECT id FROM label WHERE name = ? AND ordinal >= 0", [name])
     if found is None:
         known = ", ".join(label.name for label in all_labels(db)) or "none yet"
-        raise UserError(f"There is no class “{name}”. Nothing was changed.", f"Classes: {known}.")
+        raise UserError(
+            _("There is no class “{name}”. Nothing was changed.").format(name=name),
+            _("Classes: {known}.").format(known=known),
+        )
     return int(found)
 
 
@@ -39,9 +50,11 @@ def _label_id(db: Database, name: str) -> int:
 
 def create_label(db: Database, name: str) -> ProjectChanges:
     """Make an empty class at the end of the order. Raises UserError if it is there."""
-    with recording(db, f"Make class “{name}”") as record:
+    with recording(db, _("Make class “{name}”").format(name=name)) as record:
         if db.value("SELECT 1 FROM label WHERE name = ? AND ordinal >= 0", [name]):
-            raise UserError(f"There is a class “{name}” already. Nothing was changed.")
+            raise UserError(
+                _("There is a class “{name}” already. Nothing was changed.").format(name=name)
+            )
         add_label(db, name)
         ensure_concepts(db)
     return record.changes
@@ -56,8 +69,12 @@ def relabel(db: Database, image_ids: Sequence[int], name: str) -> ProjectChanges
             [_ids(image_ids), label_id],
         )
         ensure_concepts(db)
-        what = f"“{name}”" if name else "no class"
-        record.text = f"Label {_images(len(changed))} {what}"
+        images = _images(len(changed))
+        record.text = (
+            _("Label {images} “{name}”").format(images=images, name=name)
+            if name
+            else _("Label {images} no class").format(images=images)
+        )
     return record.changes
 
 
@@ -66,15 +83,17 @@ def rename_label(db: Database, old: str, new: str) -> ProjectChanges:
 
     Raises UserError if there is a class of the new name: merging them is another command.
     """
-    with recording(db, f"Rename class “{old}” to “{new}”") as record:
+    with recording(db, _("Rename class “{old}” to “{new}”").format(old=old, new=new)) as record:
         label_id = _label_id(db, old)
         if old == new:
             return ProjectChanges()
         other = db.one("SELECT id, ordinal FROM label WHERE name = ?", [new])
         if other is not None and other["ordinal"] >= 0:
             raise UserError(
-                f"There is a class “{new}” already. Nothing was changed.",
-                f"To make one class of both, merge “{old}” into “{new}”.",
+                _("There is a class “{new}” already. Nothing was changed.").format(new=new),
+                _("To make one class of both, merge “{old}” into “{new}”.").format(
+                    old=old, new=new
+                ),
             )
         if other is not None:
             # A removed class keeps its row for the results made with it, under a name of its own.
@@ -96,13 +115,13 @@ def merge_labels(db: Database, sources: Sequence[str], into: str) -> ProjectChan
             return ProjectChanges()
         _empty_labels(db, gone, target)
         names = ", ".join(f"“{name}”" for name in sources if name != into)
-        record.text = f"Merge {names} into “{into}”"
+        record.text = _("Merge {names} into “{into}”").format(names=names, into=into)
     return record.changes
 
 
 def remove_label(db: Database, name: str) -> ProjectChanges:
     """Take a class away; its images are without a class afterwards."""
-    with recording(db, f"Remove class “{name}”") as record:
+    with recording(db, _("Remove class “{name}”").format(name=name)) as record:
         _empty_labels(db, [_label_id(db, name)], None)
     return record.changes
 
@@ -119,12 +138,12 @@ def _empty_labels(db: Database, gone: Sequence[int], target: int | None) -> None
 
 def order_labels(db: Database, names: Sequence[str]) -> ProjectChanges:
     """Put the classes in this order, which is that of model outputs. All must be named once."""
-    with recording(db, "Reorder the classes") as record:
+    with recording(db, _("Reorder the classes")) as record:
         known = {label.name for label in all_labels(db)}
         if set(names) != known or len(names) != len(known):
             raise UserError(
-                "An order of the classes must name each of them once. Nothing was changed.",
-                f"Classes: {', '.join(sorted(known))}.",
+                _("An order of the classes must name each of them once. Nothing was changed."),
+                _("Classes: {known}.").format(known=", ".join(sorted(known))),
             )
         _renumber(db, names)
     return record.changes
@@ -146,9 +165,9 @@ def _renumber(db: Database, names: Sequence[str]) -> None:
 
 
 def set_flag(
-    db: Database, image_ids: Sequence[int], column: str, value: bool, verb: str
+    db: Database, image_ids: Sequence[int], column: str, value: bool, words: str
 ) -> ProjectChanges:
-    """Set `is_unsure` or `is_rejected` of images."""
+    """Set `is_unsure` or `is_rejected` of images; `words` name the step, with {images}."""
     if column not in ("is_unsure", "is_rejected"):
         raise ValueError(column)
     with recording(db) as record:
@@ -156,7 +175,7 @@ def set_flag(
             f"UPDATE image SET {column} = ?2 WHERE id {_IN} AND {column} <> ?2 RETURNING id",
             [_ids(image_ids), int(value)],
         )
-        record.text = f"{verb} {_images(len(changed))}"
+        record.text = words.format(images=_images(len(changed)))
     return record.changes
 
 
@@ -168,8 +187,8 @@ def set_note(db: Database, image_ids: Sequence[int], text: str) -> ProjectChange
             [_ids(image_ids), text],
         )
         record.text = (
-            f"{'Write a note on' if text else 'Clear the note of'} {_images(len(changed))}"
-        )
+            _("Write a note on {images}") if text else _("Clear the note of {images}")
+        ).format(images=_images(len(changed)))
     return record.changes
 
 
@@ -206,20 +225,24 @@ def set_groups(db: Database, groups: Mapping[str | None, Iterable[int]]) -> Proj
             )
         named = [name for name in groups if name is not None]
         if not named:
-            record.text = f"Ungroup {_images(count)}"
+            record.text = _("Ungroup {images}").format(images=_images(count))
         elif len(named) == 1:
-            record.text = f"Group {_images(count)} as “{named[0]}”"
+            record.text = _("Group {images} as “{name}”").format(
+                images=_images(count), name=named[0]
+            )
         else:
-            record.text = f"Group {_images(count)} into {len(named):,} groups"
+            record.text = _("Group {images} into {number:,} groups").format(
+                images=_images(count), number=len(named)
+            )
     return record.changes
 
 
 def rename_group(db: Database, old: str, new: str) -> ProjectChanges:
     """Rename a group; into an existing one, they become one."""
-    with recording(db, f"Rename group “{old}” to “{new}”") as record:
+    with recording(db, _("Rename group “{old}” to “{new}”").format(old=old, new=new)) as record:
         members = all_groups(db).get(old)
         if members is None:
-            raise UserError(f"There is no group “{old}”. Nothing was changed.")
+            raise UserError(_("There is no group “{old}”. Nothing was changed.").format(old=old))
         set_groups(db, {new: members})
     return record.changes
 
@@ -266,7 +289,7 @@ def add_regions(db: Database, regions: Sequence[Region]) -> list[int]:
 
 def draw_region(db: Database, region: Region) -> tuple[int, ProjectChanges]:
     """Add one region as an undoable step; its id."""
-    with recording(db, f"Draw a {region.kind.value}") as record:
+    with recording(db, _DRAW[region.kind]) as record:
         (region_id,) = add_regions(db, [region])
         ensure_concepts(db)
     return region_id, record.changes
@@ -282,7 +305,7 @@ def change_region(
 ) -> ProjectChanges:
     """Replace shape and class of a region. `text` names the step. Raises UserError if it is
     gone."""
-    with recording(db, text or "Change a region") as record:
+    with recording(db, text or _("Change a region")) as record:
         count = db.execute(
             "UPDATE region SET kind = ?, data_json = ?, label_id = ? WHERE id = ?",
             [
@@ -293,7 +316,7 @@ def change_region(
             ],
         )
         if not count:
-            raise UserError("This region is not there any more.", "Draw it again.")
+            raise UserError(_("This region is not there any more."), _("Draw it again."))
         ensure_concepts(db)
     return record.changes
 
@@ -302,5 +325,5 @@ def remove_regions(db: Database, region_ids: Sequence[int]) -> ProjectChanges:
     """Take regions away."""
     with recording(db) as record:
         count = db.execute(f"DELETE FROM region WHERE id {_IN}", [_ids(region_ids)])
-        record.text = f"Remove {count} region{'' if count == 1 else 's'}"
+        record.text = count_words(count, "Remove {n} region", "Remove {n} regions")
     return record.changes

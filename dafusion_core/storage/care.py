@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from dafusion_core.domain.records import JobState
+from dafusion_core.language import _
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.results import stored_paths
 
@@ -15,9 +16,9 @@ def recorded_files(db: Database) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     for what, table in (
         ("image", "image"),
-        ("synthetic image", "synthetic_image"),
-        ("erased model", "erasure"),
-        ("token embedding", "inversion"),
+        (_("synthetic image"), "synthetic_image"),
+        (_("erased model"), "erasure"),
+        (_("token embedding"), "inversion"),
         ("classifier", "training_run"),
     ):
         rows = db.query(f"SELECT id, path, sha256 FROM {table} ORDER BY id")

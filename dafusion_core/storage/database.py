@@ -18,6 +18,7 @@ from dafusion_core.domain.errors import (
     EnvironmentProblem,
     ProjectDamaged,
 )
+from dafusion_core.language import _
 
 APPLICATION_ID = 0x44614675  # "DaFu"; tells our files from other programs' databases
 HEADER_MAGIC = b"SQLite format 3\x00"
@@ -34,28 +35,28 @@ def translate_sqlite_error(error: sqlite3.Error) -> DaFusionError | None:
     text = str(error).lower()
     if "full" in text:
         return DiskFull(
-            "The disk is full: the project file could not be written.",
-            "Nothing that was finished is lost. Free some space, then resume.",
+            _("The disk is full: the project file could not be written."),
+            _("Nothing that was finished is lost. Free some space, then resume."),
         )
     if "locked" in text or "busy" in text:
         return EnvironmentProblem(
-            "The project file is busy: another program kept it locked for too long.",
-            "Close other programs that use it (also sync tools), then try again.",
+            _("The project file is busy: another program kept it locked for too long."),
+            _("Close other programs that use it (also sync tools), then try again."),
         )
     if "readonly" in text or "read-only" in text:
         return EnvironmentProblem(
-            "The project is open for reading only, so it was not changed.",
-            "Close the other program that has it open, or copy the project elsewhere.",
+            _("The project is open for reading only, so it was not changed."),
+            _("Close the other program that has it open, or copy the project elsewhere."),
         )
     if "malformed" in text or "not a database" in text or "corrupt" in text:
         return ProjectDamaged(
-            "The project file is damaged: SQLite reports " + f"“{error}”.",
-            "It was not changed. Restore a backup (NAME.dafusion.backup-…) or a copy.",
+            _("The project file is damaged: SQLite reports ") + f"“{error}”.",
+            _("It was not changed. Restore a backup (NAME.dafusion.backup-…) or a copy."),
         )
     if "disk i/o" in text or "unable to open" in text:
         return EnvironmentProblem(
-            f"The project file could not be read or written ({error}).",
-            "Check that the disk is connected and has free space, then try again.",
+            _("The project file could not be read or written ({error}).").format(error=error),
+            _("Check that the disk is connected and has free space, then try again."),
         )
     return None
 
@@ -198,7 +199,10 @@ def read_header(path: Path) -> tuple[int, int]:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(HEADER_MAGIC):
         raise ProjectDamaged(
-            f"“{path.name}” is not a DA-Fusion Studio project.",
-            "It was not changed. Open a file that ends in .dafusion and was made by this program.",
+            _("“{name}” is not a DA-Fusion Studio project.").format(name=path.name),
+            _(
+                "It was not changed. Open a file that ends in "
+                ".dafusion and was made by this program."
+            ),
         )
     return int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")

@@ -8,6 +8,7 @@ import sqlite3
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.experiments import Experiment, ExperimentSpec
 from dafusion_core.domain.specs import canonical_json
+from dafusion_core.language import _
 from dafusion_core.storage.database import Database, utc_now
 
 
@@ -15,8 +16,8 @@ def add_experiment(db: Database, spec: ExperimentSpec) -> int:
     """Store an experiment and return its id. Raises UserError when the name is taken."""
     if db.value("SELECT 1 FROM experiment WHERE name = ?", [spec.name]):
         raise UserError(
-            f"There is an experiment called “{spec.name}” already.",
-            "Choose another name, or extend that one.",
+            _("There is an experiment called “{name}” already.").format(name=spec.name),
+            _("Choose another name, or extend that one."),
         )
     return db.insert(
         "experiment",
@@ -66,7 +67,9 @@ def get_experiment(db: Database, experiment_id: int) -> Experiment:
     """One experiment. Raises UserError if there is none of that id."""
     row = db.one("SELECT * FROM experiment WHERE id = ?", [experiment_id])
     if row is None:
-        raise UserError(f"There is no experiment {experiment_id}.")
+        raise UserError(
+            _("There is no experiment {experiment_id}.").format(experiment_id=experiment_id)
+        )
     return _experiment(db, row)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Job, JobState, JobUnit, Metric, UnitState
 from dafusion_core.domain.specs import AnySpec, canonical_json
+from dafusion_core.language import _
 from dafusion_core.storage.database import Database, utc_now
 
 
@@ -66,7 +67,10 @@ def get_job(db: Database, job_id: int) -> Job:
     columns = _COLUMNS.format(inputs="inputs_json")
     row = db.one(f"SELECT {columns} FROM job WHERE id = ?", [job_id])
     if row is None:
-        raise UserError(f"There is no job {job_id}.", "“dafusion jobs” lists those there are.")
+        raise UserError(
+            _("There is no job {job_id}.").format(job_id=job_id),
+            _("“dafusion jobs” lists those there are."),
+        )
     return _job(row)
 
 
@@ -117,7 +121,10 @@ def add_job(
     plain = spec.to_dict()
     rows = list(units)
     if not rows:
-        raise UserError(f"“{title}” would have nothing to do.", "Check what it is asked to use.")
+        raise UserError(
+            _("“{title}” would have nothing to do.").format(title=title),
+            _("Check what it is asked to use."),
+        )
     with db.atomic():
         job_id = db.insert(
             "job",

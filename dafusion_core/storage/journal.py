@@ -22,6 +22,7 @@ from typing import Any
 
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 from dafusion_core.storage.database import Database, utc_now
 
 __all__ = ["Record", "forget", "forget_structure", "next_redo", "next_undo", "recording"]
@@ -206,7 +207,8 @@ def _travel(db: Database, operation: sqlite3.Row | None, *, is_undo: bool) -> Pr
     if operation is None:
         return None
     _watch(db)
-    word, wanted = ("Undo", "old_json") if is_undo else ("Redo", "new_json")
+    wanted = "old_json" if is_undo else "new_json"
+    words = _("Undo: {text}") if is_undo else _("Redo: {text}")
     try:
         with db.atomic():
             db.execute("PRAGMA defer_foreign_keys = ON")
@@ -222,12 +224,21 @@ def _travel(db: Database, operation: sqlite3.Row | None, *, is_undo: bool) -> Pr
             db.execute(
                 "UPDATE operation SET is_undone = ? WHERE id = ?", [int(is_undo), operation["id"]]
             )
-            changes = _describe(db, operation["id"], f"{word}: {operation['text']}")
+            changes = _describe(db, operation["id"], words.format(text=operation["text"]))
     except sqlite3.IntegrityError as error:
         raise UserError(
-            f"“{operation['text']}” cannot be {'undone' if is_undo else 'redone'}: what was done "
-            "since then builds on it. Nothing was changed.",
-            "Change it by hand instead.",
+            (
+                _(
+                    "“{text}” cannot be undone: what was done since then builds on it. Nothing "
+                    "was changed."
+                )
+                if is_undo
+                else _(
+                    "“{text}” cannot be redone: what was done since then builds on it. Nothing "
+                    "was changed."
+                )
+            ).format(text=operation["text"]),
+            _("Change it by hand instead."),
         ) from error
     return changes
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from PIL import Image
 
 from dafusion_core.domain.specs import GenerationPlan
+from dafusion_core.language import count
 from dafusion_core.storage.database import Database, utc_now
 from dafusion_core.storage.jobs import NewUnit, add_job
 
@@ -94,8 +95,7 @@ def add_imported(
         )
         for number, (made, _) in enumerate(images)
     ]
-    count = len(units)
-    title = f"Imported: {count:,} synthetic image{'' if count == 1 else 's'}"
+    title = count(len(units), "Imported: {n:,} synthetic image", "Imported: {n:,} synthetic images")
     with db.atomic():
         job_id = add_job(db, "generate", title, plan, units)
         now = utc_now()

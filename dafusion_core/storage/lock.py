@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from dafusion_core.language import _
 from dafusion_core.storage.database import utc_now
 
 
@@ -46,7 +47,9 @@ class LockOwner:
 
     def describe(self) -> str:
         """“ann on lab-3 (dafusion, process 4711) since …”."""
-        return f"{self.user} on {self.host} ({self.program}, process {self.pid}) since {self.since}"
+        return _("{user} on {host} ({program}, process {pid}) since {since}").format(
+            user=self.user, host=self.host, program=self.program, pid=self.pid, since=self.since
+        )
 
 
 def process_is_alive(pid: int, started: float) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from dafusion_core.domain.errors import translate_os_error
+from dafusion_core.language import _
 
 CHUNK_BYTES = 1 << 20
 
@@ -84,7 +85,7 @@ class ObjectStore:
             os.replace(path, target)
             _flush_folder(target.parent)
         except OSError as error:
-            raise translate_os_error(error, f"storing {path.name}") from error
+            raise translate_os_error(error, _("storing {name}").format(name=path.name)) from error
         return self._relative(target), digest
 
     def copy_in(self, path: Path, digest: str) -> str:
@@ -107,7 +108,7 @@ class ObjectStore:
                 out.flush()
                 os.fsync(out.fileno())
             if seen.hexdigest() != digest:
-                raise OSError(f"{path.name} changed while it was being copied")
+                raise OSError(_("{name} changed while it was being copied").format(name=path.name))
             os.replace(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 from dafusion_core.storage import synthetic
 from dafusion_core.storage.database import Database, utc_now
 from dafusion_core.storage.journal import recording
@@ -33,8 +34,10 @@ def keep_preview(db: Database, job_id: int, t0: float) -> ProjectChanges:
     )
     if row is None:
         raise UserError(
-            f"Job {job_id} is no preview that has a picture at t0 {t0:g}.",
-            "Make the preview again.",
+            _("Job {job_id} is no preview that has a picture at t0 {t0:g}.").format(
+                job_id=job_id, t0=t0
+            ),
+            _("Make the preview again."),
         )
     made = json.loads(row["record_json"])
     names = ("source_image_id", "concept_id", "t0", "variant", "width", "height")

@@ -21,6 +21,7 @@ from dafusion_core.domain.errors import (
     UserError,
     translate_os_error,
 )
+from dafusion_core.language import _
 from dafusion_core.storage.database import (
     APPLICATION_ID,
     Database,
@@ -102,7 +103,10 @@ class ProjectFile:
     def db(self) -> Database:
         """This thread's connection; connections of ended threads are closed on the way."""
         if self.is_closed:
-            raise UserError(f"The project “{self.path.name}” is closed.", "Open it again.")
+            raise UserError(
+                _("The project “{name}” is closed.").format(name=self.path.name),
+                _("Open it again."),
+            )
         db: Database | None = getattr(self._local, "db", None)
         if db is None:
             db = connect(
@@ -126,10 +130,10 @@ class ProjectFile:
         """Raise if this project is open for reading only."""
         if not self.is_read_only:
             return
-        why = self.lock_owner or "its place cannot be written to"
+        why = self.lock_owner or _("its place cannot be written to")
         raise EnvironmentProblem(
-            f"“{self.path.name}” is open for reading only: {why}.",
-            "Close it there first, or work on a copy of the pair of file and folder.",
+            _("“{name}” is open for reading only: {why}.").format(name=self.path.name, why=why),
+            _("Close it there first, or work on a copy of the pair of file and folder."),
         )
 
     def close(self) -> None:
@@ -163,23 +167,27 @@ def create_project(path: Path, name: str | None = None) -> ProjectFile:
     path = _check_path(path)
     if path.exists():
         raise UserError(
-            f"“{path}” is there already and was not changed.",
-            "Open it, or choose another name.",
+            _("“{path}” is there already and was not changed.").format(path=path),
+            _("Open it, or choose another name."),
         )
     files = files_folder(path)
     if files.exists() and any(files.iterdir()):
         raise UserError(
-            f"The folder “{files}” is there already and is not empty; nothing was changed.",
-            "Choose another project name, or move that folder away.",
+            _(
+                "The folder “{files}” is there already and is not empty; nothing was changed."
+            ).format(files=files),
+            _("Choose another project name, or move that folder away."),
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.mkdir(exist_ok=True)
     except OSError as error:
-        raise translate_os_error(error, f"creating {path.name}") from error
+        raise translate_os_error(error, _("creating {name}").format(name=path.name)) from error
     lock = ProjectLock(files)
     if not lock.acquire():
-        raise EnvironmentProblem(f"Another program is creating “{path.name}” right now.")
+        raise EnvironmentProblem(
+            _("Another program is creating “{name}” right now.").format(name=path.name)
+        )
     try:
         lock.write_note()
         journal, warnings = _journal_for(path)
@@ -202,7 +210,7 @@ def create_project(path: Path, name: str | None = None) -> ProjectFile:
             leftover.unlink(missing_ok=True)
         shutil.rmtree(files, ignore_errors=True)
         if isinstance(error, OSError):
-            raise translate_os_error(error, f"creating {path.name}") from error
+            raise translate_os_error(error, _("creating {name}").format(name=path.name)) from error
         raise
 
 
@@ -214,8 +222,10 @@ def _journal_for(path: Path) -> tuple[str, tuple[str, ...]]:
     if file_system_of(path.parent) not in NETWORK_FILE_SYSTEMS:
         return "wal", ()
     return "delete", (
-        "This project is on a network folder: it is slower there, and it must never be open on "
-        "two computers at once. A local disk is better.",
+        _(
+            "This project is on a network folder: it is slower there, and it must never be open on "
+            "two computers at once. A local disk is better."
+        ),
     )
 
 
@@ -230,43 +240,52 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
         application, version = read_header(path)
     except FileNotFoundError:
         raise UserError(
-            f"There is no project at “{path}”.", "Check the name, or create it first."
+            _("There is no project at “{path}”.").format(path=path),
+            _("Check the name, or create it first."),
         ) from None
     except OSError as error:
-        raise translate_os_error(error, f"opening {path.name}") from error
+        raise translate_os_error(error, _("opening {name}").format(name=path.name)) from error
     if application != APPLICATION_ID:
         raise ProjectDamaged(
-            f"“{path.name}” is a database of another program, not a DA-Fusion Studio project.",
-            "It was not changed.",
+            _("“{name}” is a database of another program, not a DA-Fusion Studio project.").format(
+                name=path.name
+            ),
+            _("It was not changed."),
         )
     if version > SCHEMA_VERSION:
         raise ProjectDamaged(
-            f"“{path.name}” was made by a newer version of this program (schema {version}; "
-            f"this version knows up to {SCHEMA_VERSION}).",
-            "It was not changed. Update the program to open it.",
+            _(
+                "“{name}” was made by a newer version of this program (schema {version}; this "
+                "version knows up to {SCHEMA_VERSION})."
+            ).format(name=path.name, version=version, SCHEMA_VERSION=SCHEMA_VERSION),
+            _("It was not changed. Update the program to open it."),
         )
     if read_only:
         if version < SCHEMA_VERSION:
             # Older tables cannot be read as they are; opening for writing brings them up to date.
             open_project(path).close()
-        return _open_for_reading(path, "opened for reading as asked")
+        return _open_for_reading(path, _("opened for reading as asked"))
     files = files_folder(path)
     is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     if not is_writable:
-        return _open_for_reading(path, "its place cannot be written to")
+        return _open_for_reading(path, _("its place cannot be written to"))
     warnings: list[str] = []
     if not files.exists():
         files.mkdir()
         warnings.append(
-            f"The folder “{files.name}” was not beside the project: pictures and weights are "
-            "missing. Put it back if you moved the project without it."
+            _(
+                "The folder “{name}” was not beside the project: pictures and weights are "
+                "missing. Put it back if you moved the project without it."
+            ).format(name=files.name)
         )
     lock = ProjectLock(files)
     if not lock.acquire():
         owner = lock.read_note()
         return _open_for_reading(
             path,
-            f"it is in use by {owner.describe() if owner else 'another program'}",
+            _("it is in use by {describe}").format(
+                describe=owner.describe() if owner else _("another program")
+            ),
             is_in_use=True,
         )
     was_unclean = lock.has_note()
@@ -288,7 +307,9 @@ def open_project(path: Path, *, read_only: bool = False) -> ProjectFile:
             raise
         if backup is not None:
             project.warnings += (
-                f"The project was brought to the current format; a backup is in “{backup.name}”.",
+                _("The project was brought to the current format; a backup is in “{name}”.").format(
+                    name=backup.name
+                ),
             )
         return project
     except BaseException:
@@ -300,9 +321,11 @@ def _open_for_reading(path: Path, why: str, *, is_in_use: bool = False) -> Proje
     # Where no -shm file can be made and no log is left to read, the file cannot change either.
     if read_header(path)[1] < SCHEMA_VERSION:
         raise EnvironmentProblem(
-            f"“{path.name}” was made by an older version of this program and must be brought to "
-            f"the current format before it can be read, which is not possible now: {why}.",
-            "It was not changed. Open it once where it can be written to and is not in use.",
+            _(
+                "“{name}” was made by an older version of this program and must be brought to "
+                "the current format before it can be read, which is not possible now: {why}."
+            ).format(name=path.name, why=why),
+            _("It was not changed. Open it once where it can be written to and is not in use."),
         )
     immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
     project = ProjectFile(
@@ -311,7 +334,7 @@ def _open_for_reading(path: Path, why: str, *, is_in_use: bool = False) -> Proje
         lock_owner=why,
         is_in_use=is_in_use,
         immutable=immutable,
-        warnings=(f"“{path.name}” is open for reading only: {why}.",),
+        warnings=(_("“{name}” is open for reading only: {why}.").format(name=path.name, why=why),),
     )
     _check_health(project)
     return project
@@ -325,12 +348,13 @@ def _check_health(project: ProjectFile) -> None:
         project.db.value("SELECT count(*) FROM job")
         if check == "quick_check" and result != "ok":
             raise ProjectDamaged(
-                f"“{project.path.name}” is damaged: {result}.",
-                "It was not changed. Restore a backup (NAME.dafusion.backup-…) or a copy.",
+                _("“{name}” is damaged: {result}.").format(name=project.path.name, result=result),
+                _("It was not changed. Restore a backup (NAME.dafusion.backup-…) or a copy."),
             )
     except sqlite3.Error as error:
         known = translate_sqlite_error(error) or ProjectDamaged(
-            f"“{project.path.name}” cannot be read: {error}.", "It was not changed."
+            _("“{name}” cannot be read: {error}.").format(name=project.path.name, error=error),
+            _("It was not changed."),
         )
         _close_quietly(project)
         raise known from error

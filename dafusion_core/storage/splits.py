@@ -9,6 +9,7 @@ from typing import Any
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Part, Split
 from dafusion_core.domain.specs import canonical_json
+from dafusion_core.language import _
 from dafusion_core.storage.database import Database, utc_now
 from dafusion_core.storage.journal import note_split, recording
 
@@ -46,7 +47,7 @@ def draw_split(
         split_id = add_split(db, name, seed, spec, parts)
         if chosen is not None:
             db.execute("INSERT INTO project(key, value) VALUES ('current_split', ?)", [str(chosen)])
-        with recording(db, f"Divide the images: {name}"):
+        with recording(db, _("Divide the images: {name}").format(name=name)):
             note_split(db, split_id)
             db.execute("DELETE FROM project WHERE key = 'current_split'")
     return split_id
@@ -84,7 +85,7 @@ def chosen_split(db: Database) -> int | None:
 
 def choose_split(db: Database, split_id: int, name: str) -> ProjectChanges:
     """Make an existing split the current one, as an undoable step."""
-    with recording(db, f"Use “{name}”") as record:
+    with recording(db, _("Use “{name}”").format(name=name)) as record:
         db.execute(
             "INSERT INTO project(key, value) VALUES ('current_split', ?1) "
             "ON CONFLICT(key) DO UPDATE SET value = ?1",
@@ -120,6 +121,8 @@ def lock_test(db: Database, image_ids: Sequence[int]) -> ProjectChanges:
         db.execute_many("INSERT INTO locked_test(image_id) VALUES (?)",
                         [(i,) for i in sorted(wanted - have)])  # fmt: skip
         record.text = (
-            f"Lock the test part: {len(wanted):,} images" if wanted else "Unlock the test part"
+            _("Lock the test part: {number:,} images").format(number=len(wanted))
+            if wanted
+            else _("Unlock the test part")
         )
     return record.changes

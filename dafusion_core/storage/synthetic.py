@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Curation, GridCell, SyntheticImage, UnitState
+from dafusion_core.language import count, ngettext
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.journal import recording
 
@@ -120,22 +121,31 @@ def decide(db: Database, ids: Sequence[int], curation: Curation) -> ProjectChang
 
     What was undone before can no longer be redone afterwards, as users expect of any editor.
     """
-    verb = {
-        Curation.KEPT: "Keep",
-        Curation.REJECTED: "Reject",
-        Curation.UNDECIDED: "Undecide",
-    }[curation]
-    return _change(db, ids, "curation", curation.value, verb)
+
+    def words(number: int) -> str:
+        if curation is Curation.KEPT:
+            return count(number, "Keep {n} image", "Keep {n} images")
+        if curation is Curation.REJECTED:
+            return count(number, "Reject {n} image", "Reject {n} images")
+        return count(number, "Undecide {n} image", "Undecide {n} images")
+
+    return _change(db, ids, "curation", curation.value, words)
 
 
 def rate(db: Database, ids: Sequence[int], rating: int) -> ProjectChanges:
     """Give many images 1 to 5 stars (0: none) as one undoable operation, like `decide`."""
-    stars = "1 star" if rating == 1 else f"{rating} stars"
-    return _change(db, ids, "rating", rating, f"Give {stars} to" if rating else "Unrate")
+
+    def words(number: int) -> str:
+        if not rating:
+            return count(number, "Unrate {n} image", "Unrate {n} images")
+        given = ngettext("Give {stars} to {n} image", "Give {stars} to {n} images", number)
+        return given.format(n=number, stars=count(rating, "{n} star", "{n} stars"))
+
+    return _change(db, ids, "rating", rating, words)
 
 
 def _change(
-    db: Database, ids: Sequence[int], field: str, value: str | int, verb: str
+    db: Database, ids: Sequence[int], field: str, value: str | int, words: Callable[[int], str]
 ) -> ProjectChanges:
     """Set a column of `synthetic_image` (never a name from outside) and write it in the journal."""
     with recording(db) as record:
@@ -144,6 +154,5 @@ def _change(
             f"WHERE id IN (SELECT value FROM json_each(?1)) AND {field} <> ?2 RETURNING id",
             [str(list(ids)), value],
         )
-        count = len(changed)
-        record.text = f"{verb} {count} image{'s' if count != 1 else ''}"
+        record.text = words(len(changed))
     return record.changes

@@ -23,6 +23,7 @@ from dafusion_core.jobs.events import (
     UnitFinished,
 )
 from dafusion_core.jobs.protocol import Goodbye
+from dafusion_core.language import _
 from dafusion_core.storage.jobs import add_metrics, get_job
 from dafusion_core.storage.project import ProjectFile
 from dafusion_core.storage.results import add_result
@@ -61,9 +62,9 @@ class StopFlags:
     def check(self, job_id: int) -> None:
         """Raise Cancelled or Stopped if this job should end."""
         if self.cancelled_job == job_id:
-            raise Cancelled("Cancelled by the user.")
+            raise Cancelled(_("Cancelled by the user."))
         if self.is_leaving.is_set() or self.stopped_job == job_id or self.is_lease_lost:
-            raise Stopped("Stopped before it was finished.")
+            raise Stopped(_("Stopped before it was finished."))
 
 
 class WorkerContext:

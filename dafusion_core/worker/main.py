@@ -33,6 +33,7 @@ from dafusion_core.jobs.events import (
     WorkerReady,
 )
 from dafusion_core.jobs.protocol import CancelJob, Goodbye, Shutdown, StopJob, Wish, WorkerSettings
+from dafusion_core.language import _
 from dafusion_core.methods import registry
 from dafusion_core.storage.jobs import get_units
 from dafusion_core.storage.project import ProjectFile, attach_project
@@ -109,7 +110,9 @@ class Worker:
             finally:
                 self.job_id = None
             if isinstance(problem, OutOfMemory | DeviceFault | MemoryError):
-                return f"{type(problem).__name__}: a fresh process starts with a clean device"
+                return _("{name__}: a fresh process starts with a clean device").format(
+                    name__=type(problem).__name__
+                )
         return "told to leave"
 
     def run_job(self, job: Job, device: str) -> BaseException | None:
@@ -135,8 +138,10 @@ class Worker:
             return error
         failed = failed_count(self.project, job.id)
         if failed:
-            text = f"{failed} of {job.total} could not be done; the others are finished."
-            hint = "Look at their messages, then retry: only those run again."
+            text = _("{failed} of {total} could not be done; the others are finished.").format(
+                failed=failed, total=job.total
+            )
+            hint = _("Look at their messages, then retry: only those run again.")
             self.fail(job, ("units_failed", text, hint))
         else:
             queue.finish(self.project.db, job.id, self.owner, JobState.SUCCEEDED)
@@ -222,7 +227,7 @@ def as_problem(error: Exception) -> DaFusionError:
     if isinstance(error, DaFusionError):
         return error
     if isinstance(error, OSError):
-        return translate_os_error(error, "working through the queue")
+        return translate_os_error(error, _("working through the queue"))
     _kind, text, hint = describe_error(error)
     return Bug(text, hint)
 

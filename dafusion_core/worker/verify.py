@@ -9,6 +9,7 @@ from typing import Any
 
 from dafusion_core.domain.errors import EnvironmentProblem
 from dafusion_core.domain.inputs import AnyInputs, EmbeddingInput, FileInput, ImageInput
+from dafusion_core.language import _
 from dafusion_core.storage.objects import ObjectStore, hash_file
 
 HashedFile = FileInput | EmbeddingInput | ImageInput
@@ -30,13 +31,13 @@ def check_files(objects: ObjectStore, inputs: AnyInputs) -> None:
             changed.append(path)
     if missing:
         raise EnvironmentProblem(
-            f"{_name(missing)} missing, which this job needs.",
-            "Put the files back where they were, then retry. Nothing was lost.",
+            _("{name} missing, which this job needs.").format(name=_name(missing)),
+            _("Put the files back where they were, then retry. Nothing was lost."),
         )
     if changed:
         raise EnvironmentProblem(
-            f"{_name(changed)} no longer what this job was queued with.",
-            "Restore the files, or import and queue again; results would mix two states.",
+            _("{name} no longer what this job was queued with.").format(name=_name(changed)),
+            _("Restore the files, or import and queue again; results would mix two states."),
         )
 
 
@@ -46,8 +47,8 @@ def _can_be_replaced(file: HashedFile) -> bool:
 
 def _name(paths: list[Path]) -> str:
     if len(paths) == 1:
-        return f"The file “{paths[0]}” is"
-    return f"{len(paths)} files (such as “{paths[0]}”) are"
+        return _("The file “{paths}” is").format(paths=paths[0])
+    return _("{number} files (such as “{paths}”) are").format(number=len(paths), paths=paths[0])
 
 
 def _hashed_files(value: Any) -> Iterator[HashedFile]:

@@ -25,6 +25,7 @@ from dafusion_core.datasets.sources.common import (
 )
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 __all__ = ["is_coco", "largest_annotation", "plan_coco"]
 
@@ -57,8 +58,8 @@ def plan_coco(
         value = read_json(file)
         if not is_coco(value):
             raise UserError(
-                f"“{show_name(file)}” is no COCO file.",
-                "It needs the lists images, annotations and categories.",
+                _("“{name}” is no COCO file.").format(name=show_name(file)),
+                _("It needs the lists images, annotations and categories."),
             )
         root = absolute(pictures) if pictures is not None else _picture_root(file, value)
         entries += _entries(value, file, root, keep, with_empty, findings, labels)
@@ -85,7 +86,10 @@ def _find_files(start: Path) -> list[Path]:
         start.glob("annotations/*coco*.json")
     )
     if not found:
-        raise UserError(f"“{show_name(start)}” holds no COCO file.", "Choose the JSON file itself.")
+        raise UserError(
+            _("“{name}” holds no COCO file.").format(name=show_name(start)),
+            _("Choose the JSON file itself."),
+        )
     return found
 
 
@@ -129,15 +133,15 @@ def _entries(
             findings.refuse(where, reason)
             continue
         if str(picture) in seen:
-            findings.refuse(where, "the picture is listed twice")
+            findings.refuse(where, _("the picture is listed twice"))
             continue
         found = by_image.get(image.get("id"), [])
         if not found and not with_empty and "label" not in image:
             findings.refuse(
                 where,
-                "it has only crowds, so its class is unknown"
+                _("it has only crowds, so its class is unknown")
                 if image.get("id") in crowds
-                else "it has no object, so its class is unknown",
+                else _("it has no object, so its class is unknown"),
             )
             continue
         seen.add(str(picture))
@@ -153,7 +157,7 @@ def _entries(
             own = names.get(annotation.get("category_id"), "")
             region = _region(annotation, image, "" if own == label else own)
             if region is None:
-                findings.remark(where, "a region has no usable shape")
+                findings.remark(where, _("a region has no usable shape"))
             else:
                 regions.append(region)
         entries.append(

@@ -22,6 +22,7 @@ from dafusion_core.datasets.plan import Entry
 from dafusion_core.datasets.sniffing import is_picture_name
 from dafusion_core.domain.errors import EnvironmentProblem, UserError
 from dafusion_core.domain.records import ImportProblem, Part
+from dafusion_core.language import _
 
 __all__ = ["Findings", "PictureIndex", "absolute", "find_part", "read_json", "read_text"]
 __all__ += ["sort_entries", "sub_folders", "val_as_test", "walk_files"]
@@ -69,12 +70,14 @@ def read_text(path: Path) -> str:
     """
     try:
         if path.stat().st_size > MAX_TEXT:
-            raise UserError(f"“{show_name(path)}” is too big to be a list.")
+            raise UserError(_("“{name}” is too big to be a list.").format(name=show_name(path)))
         raw = path.read_bytes()
     except OSError as error:
         raise EnvironmentProblem(
-            f"“{show_name(path)}” cannot be read: {error.strerror or error}.",
-            "Check that it is there and its permissions.",
+            _("“{name}” cannot be read: {strerror}.").format(
+                name=show_name(path), strerror=error.strerror or error
+            ),
+            _("Check that it is there and its permissions."),
         ) from error
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return raw.decode("utf-16", "replace").removeprefix("\ufeff")
@@ -90,8 +93,8 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"“{show_name(path)}” is not readable JSON: {error}.",
-            "Export it again from the program that made it.",
+            _("“{name}” is not readable JSON: {error}.").format(name=show_name(path), error=error),
+            _("Export it again from the program that made it."),
         ) from error
 
 
@@ -159,7 +162,7 @@ class PictureIndex:
         "..", but may be absolute."""
         text = name.strip().replace("\\", "/")
         if not text or "\x00" in text:
-            return None, "the row names no file"
+            return None, _("the row names no file")
         if "/" not in text and is_picture_name(text):
             # Without asking the disk, which a list of a million rows would do for a minute.
             matches = self._names().get(normal_name(text), [])
@@ -167,16 +170,20 @@ class PictureIndex:
             if beside or len(matches) == 1:
                 return (beside or matches)[0], ""
             if matches:
-                return None, f"{len(matches)} files have this name; write the folder too"
-            return None, "the file is not there"
+                return None, _("{number} files have this name; write the folder too").format(
+                    number=len(matches)
+                )
+            return None, _("the file is not there")
         path = Path(os.path.normpath(self.root / text))
         if not Path(text).is_absolute() and not _is_below(path, self.root):
-            return None, "the path leads out of the folder of the list"
+            return None, _("the path leads out of the folder of the list")
         try:
             if path.is_file():
                 return path, ""
         except OSError as error:
-            return None, f"the name cannot be used ({error.strerror or error})"
+            return None, _("the name cannot be used ({strerror})").format(
+                strerror=error.strerror or error
+            )
         matches = self._names().get(normal_name(Path(text).name), [])
         if len(matches) == 1 and "/" not in text:
             return matches[0], ""
@@ -190,8 +197,10 @@ class PictureIndex:
             if len(matches) == 1:
                 return matches[0], ""
         if len(matches) > 1 and "/" not in text:
-            return None, f"{len(matches)} files have this name; write the folder too"
-        return None, "the file is not there"
+            return None, _("{number} files have this name; write the folder too").format(
+                number=len(matches)
+            )
+        return None, _("the file is not there")
 
     def _names(self) -> dict[str, list[Path]]:
         if self._by_name is None:

@@ -22,25 +22,26 @@ from dafusion_core.datasets.sources.common import (
 )
 from dafusion_core.domain.errors import DaFusionError, UserError
 from dafusion_core.domain.records import ImportProblem
+from dafusion_core.language import _
 
 __all__ = ["FORMS", "detect_form", "plan_import"]
 
 #: Name → what it is, in words.
 FORMS: Mapping[str, str] = {
-    "folders": "one folder per class",
-    "part-folders": "train/ and test/ with one folder per class in each",
-    "flat": "one folder of pictures without classes",
-    "table": "a CSV or TSV list with paths and classes",
-    "leafy-spurge": "leafy spurge: absent/ and apparent/, or crop/ and context/",
+    "folders": _("one folder per class"),
+    "part-folders": _("train/ and test/ with one folder per class in each"),
+    "flat": _("one folder of pictures without classes"),
+    "table": _("a CSV or TSV list with paths and classes"),
+    "leafy-spurge": _("leafy spurge: absent/ and apparent/, or crop/ and context/"),
     "voc": "PASCAL VOC",
     "coco": "COCO JSON",
     "caltech101": "Caltech101",
-    "flowers102": "Flowers102 with imagelabels.mat",
-    "huggingface": "a Hugging Face image folder with metadata",
-    "parquet": "Hugging Face parquet files",
-    "labelme": "labelme JSON files",
-    "fiftyone": "a FiftyOne image classification data set",
-    "export": "an export of this program",
+    "flowers102": _("Flowers102 with imagelabels.mat"),
+    "huggingface": _("a Hugging Face image folder with metadata"),
+    "parquet": _("Hugging Face parquet files"),
+    "labelme": _("labelme JSON files"),
+    "fiftyone": _("a FiftyOne image classification data set"),
+    "export": _("an export of this program"),
 }
 
 
@@ -66,7 +67,7 @@ def plan_flat(folder: Path | str) -> ImportPlan:
     loose = [p for p in root.iterdir() if is_picture_name(p.name) and p.is_file()]
     entries += [Entry(str(path), "") for path in loose if not path.name.startswith(".")]
     if not entries:
-        raise UserError(f"“{show_name(root)}” holds no pictures.")
+        raise UserError(_("“{name}” holds no pictures.").format(name=show_name(root)))
     entries.sort(key=lambda entry: natural_key(entry.path))
     return ImportPlan("flat", root, tuple(entries), tuple(findings.problems))
 
@@ -76,7 +77,9 @@ def plan_fiftyone(folder: Path | str) -> ImportPlan:
     root = absolute(folder)
     value = read_json(root / "labels.json")
     if not isinstance(value, dict) or not isinstance(value.get("labels"), dict):
-        raise UserError(f"“{show_name(root)}” holds no labels.json of FiftyOne.")
+        raise UserError(
+            _("“{name}” holds no labels.json of FiftyOne.").format(name=show_name(root))
+        )
     classes = [str(name) for name in value.get("classes") or ()]
     index, findings, entries = PictureIndex(root / "data"), Findings(), list[Entry]()
     for stem, label in sorted(value["labels"].items(), key=lambda item: natural_key(item[0])):
@@ -101,7 +104,7 @@ def plan_export(folder: Path | str) -> ImportPlan:
     root = absolute(folder)
     files: Mapping[str, Any] = read_extras(root).get("files") or {}
     if not files:
-        raise UserError(f"“{show_name(root)}” holds no readable dafusion.json.")
+        raise UserError(_("“{name}” holds no readable dafusion.json.").format(name=show_name(root)))
     entries, problems = list[Entry](), list[ImportProblem]()
     for name in sorted(files, key=natural_key):
         values = files[name]
@@ -206,8 +209,8 @@ def _detect_file(path: Path, otherwise: str | None = None) -> str:
     if otherwise is not None:
         return otherwise
     raise UserError(
-        f"“{show_name(path)}” is nothing that can be imported.",
-        "Choose a folder, or a CSV, JSON or parquet file.",
+        _("“{name}” is nothing that can be imported.").format(name=show_name(path)),
+        _("Choose a folder, or a CSV, JSON or parquet file."),
     )
 
 
@@ -221,7 +224,10 @@ def plan_import(path: Path | str, form: str = "auto", **options: Any) -> ImportP
     if form == "auto":
         form = detect_form(path)
     if form not in _PLANNERS:
-        raise UserError(f"“{form}” is no form of data.", f"Forms: {', '.join(FORMS)}.")
+        raise UserError(
+            _("“{form}” is no form of data.").format(form=form),
+            _("Forms: {FORMS}.").format(FORMS=", ".join(FORMS)),
+        )
     place = absolute(path)
     if form in ("labelme", "flowers102") and place.is_file():
         place = place.parent
@@ -233,5 +239,7 @@ def plan_import(path: Path | str, form: str = "auto", **options: Any) -> ImportP
         if "unexpected keyword" not in str(error):
             raise
         word = str(error).rpartition("'")[0].rpartition("'")[2]
-        raise UserError(f"Data of the form “{form}” have no option “{word}”.") from error
+        raise UserError(
+            _("Data of the form “{form}” have no option “{word}”.").format(form=form, word=word)
+        ) from error
     return apply_extras(plan)

@@ -15,6 +15,7 @@ from dafusion_core.datasets.sources.common import Findings, absolute, read_json
 from dafusion_core.datasets.sources.matlab import read_arrays
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Part
+from dafusion_core.language import _
 
 __all__ = ["FLOWER_NAMES", "plan_flowers"]
 
@@ -51,10 +52,13 @@ def plan_flowers(folder: Path | str, with_split: bool = True) -> ImportPlan:
     file = next((p for p in (root / "imagelabels.mat", root.parent / "imagelabels.mat")
                  if p.is_file()), None)  # fmt: skip
     if file is None:
-        raise UserError(f"“{root}” holds no imagelabels.mat.", "It belongs beside the folder jpg.")
+        raise UserError(
+            _("“{root}” holds no imagelabels.mat.").format(root=root),
+            _("It belongs beside the folder jpg."),
+        )
     arrays = read_arrays(file)
     if "labels" not in arrays:
-        raise UserError(f"“{file.name}” holds no list called labels.")
+        raise UserError(_("“{name}” holds no list called labels.").format(name=file.name))
     labels = arrays["labels"].ravel().astype(int)
     names = _names(file.parent)
     parts = _parts(file.parent) if with_split else {}
@@ -65,14 +69,16 @@ def plan_flowers(folder: Path | str, with_split: bool = True) -> ImportPlan:
         match = re.fullmatch(r"image_(\d+)", path.stem)
         number = int(match[1]) if match else 0
         if not 1 <= number <= len(labels):
-            findings.refuse(path, "imagelabels.mat has no entry for it")
+            findings.refuse(path, _("imagelabels.mat has no entry for it"))
             continue
         seen.add(number)
         label = names.get(int(labels[number - 1]), f"class {labels[number - 1]}")
         entries.append(Entry(str(path), label, part=parts.get(number)))
     missing = len(labels) - len(seen)
     if missing:
-        findings.warnings.append(f"{missing:,} pictures of imagelabels.mat are not there.")
+        findings.warnings.append(
+            _("{missing:,} pictures of imagelabels.mat are not there.").format(missing=missing)
+        )
     entries.sort(key=lambda entry: natural_key(entry.label))
     return ImportPlan(
         "flowers102", root, tuple(entries), shorten_problems(findings.problems),

@@ -13,6 +13,7 @@ from dafusion_core.datasets.plan import Entry, ImportPlan
 from dafusion_core.datasets.sources.common import absolute, find_part, sub_folders
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import ImportProblem
+from dafusion_core.language import _
 
 __all__ = ["has_part_folders", "is_caltech", "is_spurge", "plan_caltech", "plan_folders"]
 __all__ += ["plan_part_folders", "plan_spurge"]
@@ -45,7 +46,7 @@ def plan_part_folders(folder: Path | str) -> ImportPlan:
     for sub in sub_folders(root):
         part = find_part(sub.name)
         if part is None:
-            problems.append(ImportProblem(str(sub), "its name is no part of a split"))
+            problems.append(ImportProblem(str(sub), _("its name is no part of a split")))
             continue
         try:
             scan = scan_folder(sub)
@@ -88,7 +89,8 @@ def plan_caltech(folder: Path | str, with_background: bool = True) -> ImportPlan
         kept = tuple(e for e in plan.entries if not e.label.lower().startswith("background"))
         gone = len(plan.entries) - len(kept)
         problem = ImportProblem(
-            str(root / "BACKGROUND_Google"), f"{gone} background pictures were not wanted"
+            str(root / "BACKGROUND_Google"),
+            _("{gone} background pictures were not wanted").format(gone=gone),
         )
         plan = replace(
             plan, entries=kept, problems=(*plan.problems, problem) if gone else plan.problems
@@ -119,13 +121,15 @@ def plan_spurge(folder: Path | str, configuration: str = "") -> ImportPlan:
     there = [name for name in _CONFIGURATIONS if (root / name).is_dir()]
     if there and not configuration and len(there) > 1:
         raise UserError(
-            "This release shows the same plants twice, as “crop” and as “context”.",
-            "Say which one to import (crop is what the paper used).",
+            _("This release shows the same plants twice, as “crop” and as “context”."),
+            _("Say which one to import (crop is what the paper used)."),
         )
     if configuration and configuration not in there:
         raise UserError(
-            f"There is no configuration “{configuration}” in “{root}”.",
-            f"There are: {', '.join(there) or 'none'}.",
+            _("There is no configuration “{configuration}” in “{root}”.").format(
+                configuration=configuration, root=root
+            ),
+            _("There are: {there}.").format(there=", ".join(there) or "none"),
         )
     base = root / (configuration or there[0]) if there else root
     plan = plan_part_folders(base) if has_part_folders(base) else plan_folder(base)

@@ -30,6 +30,7 @@ from dafusion_core.datasets.sources.common import (
 from dafusion_core.domain.errors import BadImage, EnvironmentProblem, UserError
 from dafusion_core.domain.records import Part
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 __all__ = ["find_metadata", "find_parquet", "plan_image_folder", "plan_parquet"]
 
@@ -47,18 +48,20 @@ def plan_image_folder(folder: Path | str) -> ImportPlan:
     root = absolute(folder)
     files = find_metadata(root)
     if not files:
-        raise UserError(f"“{root}” holds no metadata.csv or metadata.jsonl.")
+        raise UserError(_("“{root}” holds no metadata.csv or metadata.jsonl.").format(root=root))
     findings, entries = Findings(), dict[str, Entry]()
     for file in files:
         index = PictureIndex(file.parent)
         for number, row in _metadata_rows(file, findings):
-            where = f"{file.relative_to(root)}, row {number}"
+            where = _("{relative_to}, row {number}").format(
+                relative_to=file.relative_to(root), number=number
+            )
             name = str(row.get("file_name") or row.get("image") or "")
             path, reason = index.find(name)
             if path is None:
                 findings.refuse(f"{where}: {show_name(name)}", reason)
             elif str(path) in entries:
-                findings.refuse(f"{where}: {show_name(name)}", "the file is listed twice")
+                findings.refuse(f"{where}: {show_name(name)}", _("the file is listed twice"))
             else:
                 entries[str(path)] = _metadata_entry(path, row, root)
     return ImportPlan(
@@ -80,9 +83,12 @@ def _metadata_rows(file: Path, findings: Findings) -> Iterator[tuple[int, Mappin
         try:
             value = json.loads(line)
             if not isinstance(value, dict):
-                raise ValueError("it is no object")
+                raise ValueError(_("it is no object"))
         except (ValueError, RecursionError) as error:
-            findings.refuse(f"{show_name(file)}, row {number}", f"it is not readable ({error})")
+            findings.refuse(
+                _("{name}, row {number}").format(name=show_name(file), number=number),
+                _("it is not readable ({error})").format(error=error),
+            )
         else:
             yield number, value
 
@@ -138,8 +144,8 @@ def _pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise EnvironmentProblem(
-            "Parquet files are read with the library pyarrow, which is not installed.",
-            "Install it: pip install 'dafusion-studio[parquet]'.",
+            _("Parquet files are read with the library pyarrow, which is not installed."),
+            _("Install it: pip install 'dafusion-studio[parquet]'."),
         ) from error
     return pyarrow.parquet
 
@@ -155,7 +161,7 @@ def plan_parquet(folder: Path | str, configuration: str = "") -> ImportPlan:
     root = absolute(folder)
     files = find_parquet(root)
     if not files:
-        raise UserError(f"“{root}” holds no parquet files.")
+        raise UserError(_("“{root}” holds no parquet files.").format(root=root))
     files = _choose(files, root, configuration)
     findings, entries, labels = Findings(), list[Entry](), dict[str, None]()
     for file in files:
@@ -164,7 +170,7 @@ def plan_parquet(folder: Path | str, configuration: str = "") -> ImportPlan:
         except UserError as error:
             findings.refuse(file, error.text)
     if not entries and findings.problems:
-        raise UserError(findings.problems[0].reason, "Choose a data set of pictures.")
+        raise UserError(findings.problems[0].reason, _("Choose a data set of pictures."))
     base = root if root.is_dir() else root.parent
     ordered = sorted(entries, key=lambda entry: natural_key(entry.label))
     return ImportPlan(
@@ -182,12 +188,17 @@ def _choose(files: list[Path], root: Path, configuration: str) -> list[Path]:
     if configuration:
         if configuration not in found:
             known = ", ".join(sorted(name for name in found if name)) or "none"
-            raise UserError(f"There is no configuration “{configuration}”.", f"There are: {known}.")
+            raise UserError(
+                _("There is no configuration “{configuration}”.").format(
+                    configuration=configuration
+                ),
+                _("There are: {known}.").format(known=known),
+            )
         return found[configuration]
     if "crop" in found and "context" in found:
         raise UserError(
-            "This release shows the same plants twice, as “crop” and as “context”.",
-            "Say which configuration to import (crop is what the paper used).",
+            _("This release shows the same plants twice, as “crop” and as “context”."),
+            _("Say which configuration to import (crop is what the paper used)."),
         )
     return files
 
@@ -208,7 +219,7 @@ def _parquet_entries(file: Path, root: Path, labels: dict[str, None]) -> Iterato
             None,
         )
         if picture is None:
-            raise UserError("no column of it holds pictures")
+            raise UserError(_("no column of it holds pictures"))
         features = _features(schema)
         label = next((n for n in _LABELS if n in schema.names), None)
         names = _class_names(features, label)
@@ -218,7 +229,11 @@ def _parquet_entries(file: Path, root: Path, labels: dict[str, None]) -> Iterato
                   if name and name in schema.names]  # fmt: skip
         rows = table.read(columns=wanted).to_pylist() if wanted else [{}] * table.metadata.num_rows
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"it cannot be read as parquet ({str(error).splitlines()[0]})") from error
+        raise UserError(
+            _("it cannot be read as parquet ({splitlines})").format(
+                splitlines=str(error).splitlines()[0]
+            )
+        ) from error
     part = _file_part(file, root)
     for number, row in enumerate(rows):
         value = row.get(label) if label else None
@@ -283,7 +298,7 @@ class _Cell:
             self._cache[self._file] = (first, len(cells), cells)
         value = cells[self._row - first]
         if not isinstance(value, dict) or not value.get("bytes"):
-            raise BadImage("the row holds no picture")
+            raise BadImage(_("the row holds no picture"))
         return bytes(value["bytes"])
 
     def _read(self) -> tuple[int, list[Any]]:
@@ -295,4 +310,4 @@ class _Cell:
                 cells = table.read_row_group(group, columns=[self._column])
                 return first, cells.column(0).to_pylist()
             first += rows
-        raise BadImage("the row is not there any more")
+        raise BadImage(_("the row is not there any more"))

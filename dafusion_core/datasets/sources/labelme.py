@@ -30,6 +30,7 @@ from dafusion_core.datasets.sources.common import (
 )
 from dafusion_core.domain.errors import BadImage, UserError
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 __all__ = ["is_labelme", "plan_labelme"]
 
@@ -60,17 +61,19 @@ def plan_labelme(folder: Path | str) -> ImportPlan:
         try:
             entry = _entry(file, value, root, findings)
         except (UserError, KeyError, TypeError, ValueError) as error:
-            findings.refuse(file, f"it is damaged ({error})")
+            findings.refuse(file, _("it is damaged ({error})").format(error=error))
             continue
         if entry is None:
             continue
         if entry.source in seen:
-            findings.refuse(file, f"its picture has another file, {seen[entry.source].name}")
+            findings.refuse(
+                file, _("its picture has another file, {name}").format(name=seen[entry.source].name)
+            )
             continue
         seen[entry.source] = file
         entries.append(entry)
     if not count:
-        raise UserError(f"“{root}” holds no labelme files.")
+        raise UserError(_("“{root}” holds no labelme files.").format(root=root))
     return ImportPlan(
         "labelme", root, sort_entries(entries, root), shorten_problems(findings.problems)
     )
@@ -85,7 +88,7 @@ def _entry(file: Path, value: Mapping[str, Any], root: Path, findings: Findings)
         path = file.parent / picture.name
     if not path.is_file():
         if not value.get("imageData"):
-            findings.refuse(file, f"its picture {picture.name} is not there")
+            findings.refuse(file, _("its picture {name} is not there").format(name=picture.name))
             return None
         path, fetch = file, _Embedded(str(value["imageData"]), file)
     height, width = int(value.get("imageHeight") or 0), int(value.get("imageWidth") or 0)
@@ -93,7 +96,12 @@ def _entry(file: Path, value: Mapping[str, Any], root: Path, findings: Findings)
     for shape in value["shapes"]:
         found = _region(shape, height, width)
         if found is None:
-            findings.remark(file, f"a {shape.get('shape_type', 'shape')} is no region")
+            findings.remark(
+                file,
+                _("a {shape_type} is no region").format(
+                    shape_type=shape.get("shape_type", "shape")
+                ),
+            )
         else:
             regions.append(found)
     own = value.get("dafusion") or {}
@@ -129,7 +137,9 @@ class _Embedded:
         try:
             return base64.b64decode(self._text, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise BadImage(f"the picture inside {self._file.name} is damaged") from error
+            raise BadImage(
+                _("the picture inside {name} is damaged").format(name=self._file.name)
+            ) from error
 
 
 def _region(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dafusion_core.datasets.naming import show_name
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 __all__ = ["read_arrays"]
 
@@ -45,10 +46,17 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"“{show_name(path)}” cannot be read: {error.strerror}.") from error
+        raise UserError(
+            _("“{name}” cannot be read: {strerror}.").format(
+                name=show_name(path), strerror=error.strerror
+            )
+        ) from error
     mark = data[126:128]
     if len(data) < 128 or mark not in (b"IM", b"MI"):
-        raise UserError(f"“{show_name(path)}” is no MATLAB 5 file.", "Save it with “-v7” or “-v6”.")
+        raise UserError(
+            _("“{name}” is no MATLAB 5 file.").format(name=show_name(path)),
+            _("Save it with “-v7” or “-v6”."),
+        )
     order = "<" if mark == b"IM" else ">"
     found: dict[str, NDArray[np.float64]] = {}
     try:
@@ -62,7 +70,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
                 if variable is not None:
                     found[variable[0]] = variable[1]
     except (struct.error, zlib.error, ValueError, StopIteration, IndexError) as error:
-        raise UserError(f"“{show_name(path)}” is damaged ({error}).") from error
+        raise UserError(
+            _("“{show_name}” is damaged ({error}).").format(show_name=show_name(path), error=error)
+        ) from error
     return found
 
 
@@ -76,7 +86,7 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
             place += 8
             continue
         if place + 8 + size > len(data):
-            raise ValueError("it is cut short")
+            raise ValueError(_("it is cut short"))
         yield kind, data[place + 8 : place + 8 + size]
         # Compressed variables are the only ones that are not padded.
         place += 8 + (size if kind == _COMPRESSED else -(-size // 8) * 8)

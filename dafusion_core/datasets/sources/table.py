@@ -23,6 +23,7 @@ from dafusion_core.datasets.sources.common import (
     read_text,
 )
 from dafusion_core.domain.errors import UserError
+from dafusion_core.language import _
 
 __all__ = ["ROLES", "TablePreview", "plan_table", "preview_table", "table_rows"]
 
@@ -90,13 +91,18 @@ def plan_table(
             role: row[column].strip() if column < len(row) else ""
             for role, column in preview.columns.items()
         }
-        where = f"{show_name(file.name)}, row {number}: {show_name(cells['path'])}"
+        where = _("{name}, row {number}: {show_name2}").format(
+            name=show_name(file.name), number=number, show_name2=show_name(cells["path"])
+        )
         found, reason = index.find(cells["path"])
         if found is None:
             findings.refuse(where, reason)
             continue
         if (part_text := cells.get("split", "")) and find_part(part_text) is None:
-            findings.remark(where, f"“{show_name(part_text)}” is no part of a split")
+            findings.remark(
+                where,
+                _("“{name}” is no part of a split").format(name=show_name(part_text)),
+            )
         entry = Entry(
             str(found),
             normal_name(cells.get("label", "")),
@@ -111,14 +117,16 @@ def plan_table(
         elif known != entry:
             findings.refuse(
                 where,
-                f"the file is listed before as “{known.label}”; the first row counts"
+                _("the file is listed before as “{label}”; the first row counts").format(
+                    label=known.label
+                )
                 if known.label != entry.label
-                else "the file is listed before with other details; the first row counts",
+                else _("the file is listed before with other details; the first row counts"),
             )
         else:
-            findings.refuse(where, "the file is listed twice")
+            findings.refuse(where, _("the file is listed twice"))
     if "label" not in preview.columns:
-        findings.warnings.append("No column holds classes, so the pictures will have none.")
+        findings.warnings.append(_("No column holds classes, so the pictures will have none."))
     ordered = sorted(entries.values(), key=lambda e: (natural_key(e.label), natural_key(e.path)))
     return ImportPlan(
         "table",
@@ -170,15 +178,20 @@ def _preview(
         if len(first) == 20:
             break
     if not first:
-        raise UserError(f"“{show_name(file.name)}” is empty.", "Choose a list with paths.")
+        raise UserError(
+            _("“{name}” is empty.").format(name=show_name(file.name)),
+            _("Choose a list with paths."),
+        )
     if has_header is None:
         has_header = _is_header(first[0])
     header = first[0] if has_header else ()
     found = _find_columns(header, first[1:] if has_header else first, columns or {})
     if "path" not in found:
         raise UserError(
-            f"No column of “{show_name(file.name)}” holds the paths of pictures.",
-            "Name it: its header should be “path” or “filename”.",
+            _("No column of “{name}” holds the paths of pictures.").format(
+                name=show_name(file.name)
+            ),
+            _("Name it: its header should be “path” or “filename”."),
         )
     rows = first[1:] if has_header else first
     return TablePreview(delimiter, has_header, header, found, tuple(rows[:10]))
@@ -212,14 +225,17 @@ def _find_columns(
     found: dict[str, int] = {}
     for role, wanted in asked.items():
         if role not in ROLES:
-            raise UserError(f"“{role}” is not one of {', '.join(ROLES)}.")
+            raise UserError(
+                _("“{role}” is not one of {ROLES}.").format(role=role, ROLES=", ".join(ROLES))
+            )
         if isinstance(wanted, int) or str(wanted).isdigit():
             found[role] = int(wanted)
         elif wanted in header:
             found[role] = list(header).index(wanted)
         else:
             raise UserError(
-                f"There is no column “{wanted}”.", f"Columns: {', '.join(header) or 'no header'}."
+                _("There is no column “{wanted}”.").format(wanted=wanted),
+                _("Columns: {header}.").format(header=", ".join(header) or _("no header")),
             )
     for role, names in ROLES.items():
         # "image_id" and "name" are weaker than "path": earlier names of the list win.

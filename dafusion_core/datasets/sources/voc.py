@@ -35,6 +35,7 @@ from dafusion_core.datasets.sources.common import (
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Part
 from dafusion_core.domain.regions import RegionKind
+from dafusion_core.language import _
 
 __all__ = ["VOC_CLASSES", "largest_object", "plan_voc"]
 
@@ -69,15 +70,17 @@ def plan_voc(folder: Path | str, readable_names: bool = True) -> ImportPlan:
         picture = next((p for e in _ENDINGS if (p := root / "JPEGImages" / f"{name}{e}").is_file()),
                        None)  # fmt: skip
         if picture is None:
-            findings.refuse(root / "JPEGImages" / name, "the picture is not there")
+            findings.refuse(root / "JPEGImages" / name, _("the picture is not there"))
             continue
         try:
             found = _describe(root, name, classes)
         except (UserError, OSError, ValueError, ElementTree.ParseError) as error:
-            findings.refuse(picture, f"its annotation cannot be read ({error})")
+            findings.refuse(
+                picture, _("its annotation cannot be read ({error})").format(error=error)
+            )
             continue
         if found is None:
-            findings.refuse(picture, "it has no object, so its class is unknown")
+            findings.refuse(picture, _("it has no object, so its class is unknown"))
             continue
         if isinstance(found, Entry):
             entries.append(replace(found, path=str(picture), part=parts.get(name) or found.part))
@@ -87,7 +90,7 @@ def plan_voc(folder: Path | str, readable_names: bool = True) -> ImportPlan:
             label = READABLE.get(label, label)
         entries.append(Entry(str(picture), label, part=parts.get(name), regions=regions))
     if not entries and not findings.problems:
-        raise UserError(f"“{root}” holds no annotated pictures.")
+        raise UserError(_("“{root}” holds no annotated pictures.").format(root=root))
     entries = val_as_test(entries)
     ordered = sorted(entries, key=lambda e: (natural_key(e.label), natural_key(e.path)))
     return ImportPlan("voc", root, tuple(ordered), shorten_problems(findings.problems))
@@ -98,8 +101,8 @@ def _find_root(folder: Path) -> Path:
         if (root / "JPEGImages").is_dir():
             return root
     raise UserError(
-        f"“{folder}” is no PASCAL VOC folder.",
-        "Choose the one that holds JPEGImages and Annotations (VOCdevkit/VOC2012).",
+        _("“{folder}” is no PASCAL VOC folder.").format(folder=folder),
+        _("Choose the one that holds JPEGImages and Annotations (VOCdevkit/VOC2012)."),
     )
 
 
@@ -148,7 +151,7 @@ def _describe(
         if found is not None:
             colour, mask = found
             if not 1 <= colour <= len(classes):
-                raise UserError(f"colour {colour} has no class name")
+                raise UserError(_("colour {colour} has no class name").format(colour=colour))
             region = PlannedRegion(RegionKind.MASK, encode_mask(mask))
             return classes[colour - 1], (region,)
     return _largest_box(annotation) if annotation.is_file() else None
@@ -167,14 +170,14 @@ def _own_words(path: Path) -> Entry | None:
 def _parse(path: Path) -> ElementTree.Element:
     text = read_text(path)
     if "<!ENTITY" in text:  # entities can grow without bound, and VOC has none
-        raise UserError("it declares entities")
+        raise UserError(_("it declares entities"))
     return ElementTree.fromstring(text)
 
 
 def _indices(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         if image.mode not in ("P", "L"):
-            raise UserError(f"{path.name} holds colours instead of numbers")
+            raise UserError(_("{name} holds colours instead of numbers").format(name=path.name))
         return np.asarray(image)
 
 
@@ -188,7 +191,7 @@ def largest_object(
     the two are not of one size.
     """
     if objects.shape != kinds.shape:
-        raise UserError("its two segmentations are not of one size")
+        raise UserError(_("its two segmentations are not of one size"))
     sizes = np.bincount(objects.ravel(), minlength=256)[:256]
     sizes[[0, _VOID]] = 0
     for number in np.argsort(-sizes, kind="stable"):
