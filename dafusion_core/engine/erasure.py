@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import TrainParameters
-from dafusion_core.engine import parallel, sampling, tokens
+from dafusion_core.engine import objective, parallel, sampling, tokens
 from dafusion_core.engine.models import DiffusionModel
 
 __all__ = [
@@ -115,41 +116,38 @@ class EsdExample:
     target: torch.Tensor
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """A trajectory on its way: which concept, and after how many steps it gives which example.
+    """A trajectory: its concept, its seed, and the examples it gives, as (k, place in the result).
 
-    `stops`: (steps, place in the result), by steps.
+    t of an example is the timestep that comes after k steps.
     """
 
     concept: int
+    seed: int
     stops: list[tuple[int, int]]
-
-    @property
-    def last(self) -> int:
-        """Steps after which it ends."""
-        return self.stops[-1][0]
 
 
 def _draw_runs(
     count: int, concepts: int, steps: int, per_trajectory: int, draws: torch.Generator
-) -> tuple[list[_Run], list[int]]:
-    """Trajectories that give `count` examples, and the seed of each."""
+) -> list[_Run]:
+    """Trajectories that give `count` examples, `per_trajectory` each (the last one the rest)."""
 
     def whole(high: int) -> int:
         return int(torch.randint(high, (1,), generator=draws))
 
     if per_trajectory == 1:
-        runs = [_Run(whole(concepts), [(whole(steps), place)]) for place in range(count)]
+        runs = [(whole(concepts), [(whole(steps), place)]) for place in range(count)]
     else:
         # Examples of one trajectory are alike; scattered, they do not meet in one batch.
         places = torch.randperm(count, generator=draws).tolist()
         runs = []
         for start in range(0, count, per_trajectory):
             own = places[start : start + per_trajectory]
-            stops = torch.randperm(steps, generator=draws)[: len(own)].sort().values.tolist()
-            runs.append(_Run(whole(concepts), list(zip(stops, own, strict=True))))
-    return runs, torch.randint(1 << 62, (len(runs),), generator=draws).tolist()
+            stops = torch.randperm(steps, generator=draws)[: len(own)].tolist()
+            runs.append((whole(concepts), list(zip(stops, own, strict=True))))
+    seeds = torch.randint(1 << 62, (len(runs),), generator=draws).tolist()
+    return [_Run(concept, seed, stops) for (concept, stops), seed in zip(runs, seeds, strict=True)]
 
 
 @torch.no_grad()  # and not inference mode, whose tensors cannot take part in a gradient later
@@ -176,63 +174,57 @@ def esd_examples(
     comes next. The target is ε(g) − η·[ε(c) − ε(g)], with ε(·) the frozen prediction without
     guidance and g the guide ("" is the unconditional prompt), so η is the paper's.
 
-    `per_trajectory` above 1 takes that many examples, at different k, from each trajectory: each
-    k is still uniform, but the examples of one trajectory are not independent.
+    `per_trajectory` above 1 lets each trajectory run to its end and takes that many examples, at
+    different k, from what it arrives at: x_t is that, with new noise for each as much as t has.
+    The examples of one trajectory share their picture, but not their noise.
 
     Every trajectory has its own generator, so the examples do not depend on how they are grouped.
     `kept` remembers finished groups, so that a stopped run does not draw them again.
     `on_step(share)` tells how much is done, from 0 to 1, and may raise to stop.
     """
-    draws = sampling.seeded(seed)
     plan = sampling.make_scheduler("ddim", model.scheduler_config)
     plan.set_timesteps(steps, device=model.device)
     prompts = sampling.PromptCache(model)
     nothing = prompts[""]
-    anchor = prompts[guide] if guide else nothing
     side = resolution // model.scale
-    shape = (model.latent_channels, side, side)
-    at_once = at_once or max(1, min(64, 16384 // (side * side)))
-    runs, seeds = _draw_runs(count, len(concepts), steps, per_trajectory, draws)
-    seed_of = {id(run): value for run, value in zip(runs, seeds, strict=True)}
-    x = torch.zeros(count, *shape)
-    target = torch.zeros(count, *shape)
-    total = sum(run.last + 1 for run in runs)
-    done = 0
+    source = _Source(
+        model=model,
+        plan=plan,
+        texts=prompts.stack(concepts),
+        nothing=nothing,
+        anchor=prompts[guide] if guide else nothing,
+        guidance=guidance,
+        eta=eta,
+        shape=(model.latent_channels, side, side),
+        at_once=at_once or max(1, min(64, 16384 // (side * side))),
+    )
+    runs = _draw_runs(count, len(concepts), steps, per_trajectory, sampling.seeded(seed))
+    is_single = per_trajectory == 1
+
+    def cost(run: _Run) -> int:
+        return run.stops[0][0] + 1 if is_single else steps + len(run.stops)
+
+    x = torch.zeros(count, *source.shape)
+    target = torch.zeros(count, *source.shape)
+    total, done = sum(map(cost, runs)), 0
+
+    def tell(more: int) -> None:
+        if on_step is not None:
+            on_step((done + more) / total)
 
     # Trajectories of like length run together, so that few are waiting for the longest.
-    ordered = sorted(runs, key=lambda run: run.last)
-    for number, first in enumerate(range(0, len(ordered), at_once)):
-        group = ordered[first : first + at_once]
+    ordered = sorted(runs, key=lambda run: run.stops[0][0]) if is_single else runs
+    for number, first in enumerate(range(0, len(ordered), source.at_once)):
+        group = ordered[first : first + source.at_once]
         places = [place for run in group for _, place in run.stops]
         known = kept.read(number) if kept is not None else None
-        if known is not None:
-            x[places], target[places] = known
-            done += sum(run.last + 1 for run in group)
-            continue
-        text = prompts.stack([concepts[run.concept] for run in group])
-        generators = [sampling.seeded(seed_of[id(run)]) for run in group]
-        latents = sampling.draw_noise(model, (len(group), *shape), generators)
-        for k in range(group[-1].last + 1):
-            if on_step is not None:
-                on_step(done / total)
-            t = plan.timesteps[k]
-            here = [(i, place) for i, run in enumerate(group) for at, place in run.stops if at == k]
-            going = [i for i, run in enumerate(group) if run.last > k]
-            seen = _predict(model, latents, text, nothing, anchor, t, here, going)
-            for (row, place), base in zip(here, seen.base, strict=True):
-                x[place] = latents[row].float().cpu()
-                target[place] = (base - eta * (seen.named[row].float() - base)).cpu()
-            done += len(group)
-            if not going:
-                break
-            without, named = seen.without, seen.named[going]
-            guided = without + guidance * (named - without)
-            if len(going) < len(group):
-                group = [group[i] for i in going]
-                latents, text = latents[going], text[going]
-            latents = plan.step(guided, t, latents, return_dict=False)[0]
-        if kept is not None:
-            kept.write(number, x[places], target[places])
+        if known is None:
+            draw = _stop_on_the_way if is_single else _noise_again
+            known = draw(source, group, tell)
+            if kept is not None:
+                kept.write(number, *known)
+        x[places], target[places] = known
+        done += sum(map(cost, group))
 
     concept_at, steps_at = [0] * count, [0] * count
     for run in runs:
@@ -241,9 +233,91 @@ def esd_examples(
     return EsdExample(
         x=x,
         timesteps=torch.stack([plan.timesteps[at].cpu() for at in steps_at]),
-        text=prompts.stack([concepts[concept] for concept in concept_at]).float().cpu(),
+        text=source.texts[concept_at].float().cpu(),
         target=target,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What examples are drawn from: the frozen model, its DDIM steps, and the prompts' states.
+
+    texts: [concepts, length, d]; nothing, anchor (the guide): [length, d]; shape: of a latent.
+    """
+
+    model: DiffusionModel
+    plan: Any
+    texts: torch.Tensor
+    nothing: torch.Tensor
+    anchor: torch.Tensor
+    guidance: float
+    eta: float
+    shape: tuple[int, int, int]
+    at_once: int
+
+    def target(self, named: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+        """ε(g) − η·[ε(c) − ε(g)], float32 on the CPU."""
+        return (base.float() - self.eta * (named.float() - base.float())).cpu()
+
+
+def _stop_on_the_way(
+    source: _Source, group: Sequence[_Run], tell: Callable[[int], None]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(x_t, target) of trajectories that give one example each, in the order of their lengths.
+
+    Each ends where its example is, so the batch becomes smaller.
+    """
+    x = torch.zeros(len(group), *source.shape)
+    target = torch.zeros_like(x)
+    lengths = [run.stops[0][0] for run in group]
+    generators = [sampling.seeded(run.seed) for run in group]
+    text = source.texts[[run.concept for run in group]]
+    latents = sampling.draw_noise(source.model, (len(group), *source.shape), generators)
+    first, done = 0, 0  # the first that is still on its way
+    for k in range(lengths[-1] + 1):
+        tell(done)
+        t = source.plan.timesteps[k]
+        end = bisect.bisect_right(lengths, k)
+        here = end - first
+        named, without, base = _predict(source, latents, text, t, here)
+        x[first:end] = latents[:here].float().cpu()
+        target[first:end] = source.target(named[:here], base)
+        done += len(latents)
+        if end == len(group):
+            break
+        guided = without + source.guidance * (named[here:] - without)
+        latents = source.plan.step(guided, t, latents[here:], return_dict=False)[0]
+        text, first = text[here:], end
+    return x, target
+
+
+def _noise_again(
+    source: _Source, group: Sequence[_Run], tell: Callable[[int], None]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(x_t, target) of trajectories that give several examples each, in their order."""
+    model, steps = source.model, len(source.plan.timesteps)
+    generators = [sampling.seeded(run.seed) for run in group]
+    text = source.texts[[run.concept for run in group]]
+    latents = sampling.draw_noise(model, (len(group), *source.shape), generators)
+    for k, t in enumerate(source.plan.timesteps):
+        tell(k * len(group))
+        named, without, _ = _predict(source, latents, text, t, 0)
+        guided = without + source.guidance * (named - without)
+        latents = source.plan.step(guided, t, latents, return_dict=False)[0]
+    rows = [row for row, run in enumerate(group) for _ in run.stops]
+    times = source.plan.timesteps[[at for run in group for at, _ in run.stops]]
+    noise = sampling.draw_noise(
+        model, (len(rows), *source.shape), [generators[row] for row in rows]
+    )
+    x = objective.add_noise(model, latents[rows], noise, times)
+    target = torch.zeros(len(rows), *source.shape)
+    for part in torch.arange(len(rows)).split(source.at_once):
+        tell(steps * len(group) + int(part[0]))
+        own = text[[rows[i] for i in part]]
+        states = torch.cat([own, source.anchor.expand(len(part), -1, -1)])
+        entry, when = torch.cat([x[part]] * 2), torch.cat([times[part]] * 2)
+        target[part] = source.target(*parallel.predict(model, entry, when, states).chunk(2))
+    return x.float().cpu(), target
 
 
 class KeptExamples:
@@ -288,51 +362,22 @@ def write_kept(path: Path, tensors: Mapping[str, torch.Tensor], identity: str) -
     os.replace(partial, path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the frozen model predicts at one step of a group of trajectories.
-
-    named: for the concept, of every row; without: for the empty prompt, of the rows that go on;
-    base: for the guide, float32, of the rows that give an example here.
-    """
-
-    named: torch.Tensor
-    without: torch.Tensor
-    base: torch.Tensor
-
-
 def _predict(
-    model: DiffusionModel,
-    latents: torch.Tensor,
-    text: torch.Tensor,
-    nothing: torch.Tensor,
-    anchor: torch.Tensor,
-    t: torch.Tensor,
-    here: Sequence[tuple[int, int]],
-    going: Sequence[int],
-) -> _Seen:
+    source: _Source, latents: torch.Tensor, text: torch.Tensor, t: torch.Tensor, here: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Everything that one step needs, in one batch and no prediction twice.
 
-    An example's target and the step that follows it need the same prediction for the concept, and
-    with the empty prompt as guide the same for that one, too.
+    The first `here` rows give an example, the others go on. Returned: for the concept, of every
+    row; for the empty prompt, of those that go on; for the guide, of those that give an example.
+
+    An example's target and the step that follows it would need the same prediction for the
+    concept, and with the empty prompt as guide the same for that one, too.
     """
-    rows = [row for row, _ in here]
-    is_same = anchor is nothing
-    plain = range(len(latents)) if is_same else going
-    guided = [] if is_same else rows
-    entry = torch.cat([latents, latents[list(plain)], latents[guided]])
-    states = torch.cat(
-        [
-            text,
-            nothing.expand(len(plain), -1, -1),
-            anchor.expand(len(guided), -1, -1),
-        ]
-    )
-    predicted = parallel.predict(model, entry, t, states)
-    named, without, base = predicted.split([len(latents), len(plain), len(guided)])
-    if is_same:
-        base, without = without[rows], without[list(going)]
-    return _Seen(named, without, base.float())
+    count = len(latents)
+    states = [text, source.anchor.expand(here, -1, -1), source.nothing.expand(count - here, -1, -1)]
+    predicted = parallel.predict(source.model, torch.cat([latents] * 2), t, torch.cat(states))
+    named, base, without = predicted.split([count, here, count - here])
+    return named, without, base
 
 
 def esd_loss(unet: Any, batch: EsdExample) -> torch.Tensor:

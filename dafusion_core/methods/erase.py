@@ -41,6 +41,7 @@ _CHECK_PICTURES = 3
 _CHECK_PREDICTIONS = 8
 _CHECK_PROMPTS = 6  # of each role
 _EVERY = 10
+_DRAWING = 2  # how examples are drawn; those of another way are not gone on with
 _MUCH_LEFT = 0.7
 _QUICKLY_SAVED = 50_000_000  # parameters whose state is written within a stop's two seconds
 
@@ -169,7 +170,7 @@ def _erase(
         record["sampling"] = (
             "an independent trajectory for every x_t"
             if spec.per_trajectory == 1
-            else f"{spec.per_trajectory} x_t from one trajectory"
+            else f"{spec.per_trajectory} x_t from one trajectory: its end, noised anew for each"
         )
     ctx.finish_unit(unit, {"weights": weights, "sheet": sheet}, record)
     shutil.rmtree(_kept_folder(ctx, unit), ignore_errors=True)
@@ -206,7 +207,7 @@ def _esd(
     """
     ctx = part.ctx
     folder = _kept_folder(ctx, unit)
-    identity = canonical_json([model.base_hash, unit.seed, resolution, spec.to_dict()])
+    identity = canonical_json([_DRAWING, model.base_hash, unit.seed, resolution, spec.to_dict()])
     examples = erasure.esd_examples(
         model,
         spec.concepts,

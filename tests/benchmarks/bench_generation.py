@@ -17,7 +17,15 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from engine_bench import add_model_option, compare, load_wanted, ratio, sample_pictures, show
+from engine_bench import (
+    add_model_option,
+    compare,
+    load_wanted,
+    on_one_thread,
+    ratio,
+    sample_pictures,
+    show,
+)
 from PIL import Image
 
 from dafusion_core.engine import images
@@ -86,7 +94,12 @@ def main() -> None:
         made["ours"] = torch.cat(found).permute(0, 2, 3, 1).cpu().numpy()
 
     batches()  # once for nothing, so that neither pays for the first use
-    measured = compare({"reference": one_by_one, "ours": batches}, wanted.rounds, wanted.device)
+    ways = {
+        "reference": one_by_one,
+        "reference, one thread": on_one_thread(one_by_one),
+        "ours": batches,
+    }
+    measured = compare(ways, wanted.rounds, wanted.device)
     extra: dict[str, float] = {}
     if wanted.model != "bundled":
         from large_model import matmul_rate, sampling_flops
@@ -108,6 +121,7 @@ def main() -> None:
         settings={"t0": wanted.t0, "steps": wanted.steps, "batch": wanted.batch, "side": side},
         seconds=measured,
         speedup=ratio(measured, "reference", "ours"),
+        speedup_over_one_thread=ratio(measured, "reference, one thread", "ours"),
         difference=float(np.abs(made["reference"] - made["ours"]).max()),
     )
 

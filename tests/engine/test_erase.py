@@ -287,32 +287,41 @@ def test_esd_examples_do_not_depend_on_grouping(model: DiffusionModel) -> None:
     assert torch.allclose(made[0].target, made[1].target, atol=2e-4)
 
 
-def test_several_examples_of_one_trajectory_are_those_of_single_ones(
-    model: DiffusionModel,
+@pytest.mark.parametrize("at_once", [None, 2])
+@pytest.mark.parametrize("guide", ["", "plant"])
+def test_several_examples_of_one_trajectory(
+    model: DiffusionModel, guide: str, at_once: int | None
 ) -> None:
-    """Same x_t and target as a trajectory that stops there; every k of its own; all places."""
+    """What the whole trajectory ends at, with new noise for each; all k differ; all places."""
     options: dict[str, Any] = {
-        "eta": 1.0, "guidance": 3.0, "steps": 6, "resolution": tiny.SIDE, "seed": 3,
+        "eta": 1.5, "guidance": 3.0, "steps": 6, "resolution": tiny.SIDE, "seed": 3,
     }  # fmt: skip
-    made = erasure.esd_examples(model, ["oak"], "", count=7, per_trajectory=3, **options)
-    draws = torch.Generator().manual_seed(3)
-    runs, seeds = erasure._draw_runs(7, 1, 6, 3, draws)
+    made = erasure.esd_examples(
+        model, ["oak"], guide, count=7, per_trajectory=3, at_once=at_once, **options
+    )
+    runs = erasure._draw_runs(7, 1, 6, 3, torch.Generator().manual_seed(3))
     assert [len(run.stops) for run in runs] == [3, 3, 1]
     assert sorted(place for run in runs for _, place in run.stops) == list(range(7))
     plan = DDIMScheduler.from_config(dict(model.scheduler_config), clip_sample=False)
     plan.set_timesteps(6)
-    text, empty = tokens.encode(model, ["oak"]), tokens.encode(model, [""])
+    text, empty, anchor = (tokens.encode(model, [prompt]) for prompt in ("oak", "", guide))
     with torch.no_grad():
-        for run, seed in zip(runs, seeds, strict=True):
+        for run in runs:
             assert len({at for at, _ in run.stops}) == len(run.stops)
-            x = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(seed))
-            for k, t in enumerate(plan.timesteps):
+            generator = torch.Generator().manual_seed(run.seed)
+            x = torch.randn((1, 4, 16, 16), generator=generator)
+            for t in plan.timesteps:
                 named, base = model.unet(x, t, text).sample, model.unet(x, t, empty).sample
-                for _at, place in (stop for stop in run.stops if stop[0] == k):
-                    assert (made.x[place] - x[0]).abs().max() < 1e-4
-                    assert (made.target[place] - (2 * base - named)[0]).abs().max() < 1e-4
-                    assert int(made.timesteps[place]) == int(t)
                 x = plan.step(base + 3.0 * (named - base), t, x).prev_sample
+            for at, place in run.stops:
+                t = plan.timesteps[at]
+                noisy = plan.add_noise(x, torch.randn(x.shape, generator=generator), t[None])
+                named, base = model.unet(noisy, t, text).sample, model.unet(noisy, t, anchor).sample
+                size = made.x[place].abs().max()
+                assert (made.x[place] - noisy[0]).abs().max() < 1e-4 * size
+                wanted = (base - 1.5 * (named - base))[0]
+                assert (made.target[place] - wanted).abs().max() < 1e-4 * size
+                assert int(made.timesteps[place]) == int(t)
 
 
 @pytest.mark.parametrize("phase", ["sampling the frozen model", "training"])
