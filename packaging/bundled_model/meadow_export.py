@@ -19,7 +19,11 @@ from models import sample_scheduler
 
 
 def assemble(folder: Path) -> StableDiffusionPipeline:
-    """Pipeline in float32 from the averaged weights of ``folder``'s vae.pt and unet.pt."""
+    """Pipeline in float32 from the averaged weights of ``folder``'s vae.pt and unet.pt.
+
+    ``vae-polished.pt`` (same encoder, better decoder) is preferred to ``vae.pt``.
+    """
+    polished = folder / "vae-polished.pt"
     state = torch.load(folder / "unet.pt", map_location="cpu", weights_only=True)
     built = tokenizer()
     both = torch.nn.ModuleDict({"unet": build_unet(state["size"]), "words": conditioner(built)})
@@ -29,7 +33,7 @@ def assemble(folder: Path) -> StableDiffusionPipeline:
     plain = copy.deepcopy(words.text)  # without the hook that knows genomes
     plain.get_input_embeddings()._forward_hooks.clear()
     return StableDiffusionPipeline(
-        vae=load_vae(folder / "vae.pt"),
+        vae=load_vae(polished if polished.exists() else folder / "vae.pt"),
         text_encoder=plain.eval(),
         tokenizer=built,
         unet=both["unet"].eval(),

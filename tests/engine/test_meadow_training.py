@@ -84,6 +84,17 @@ def test_the_trained_model_loads(trained: Path) -> None:
     assert model.dtype == torch.float32
 
 
+def test_polishing_the_decoder_leaves_the_latents_alone(trained: Path) -> None:
+    run("meadow_vae.py", "--smoke", "--decoder-only", "--out", str(trained))
+    before, after = (
+        torch.load(trained / name, weights_only=True) for name in ("vae.pt", "vae-polished.pt")
+    )
+    assert before["scale"] == after["scale"]
+    for name, value in before["average"].items():
+        is_same = torch.equal(value, after["average"][name])
+        assert is_same == name.startswith(("encoder.", "quant_conv.")), name
+
+
 def test_names_mean_what_their_attributes_meant_in_training(trained: Path) -> None:
     worst, between = (float(v) for v in run("-c", _SAME, str(trained)).split())
     assert worst < 1e-4 < between
