@@ -283,7 +283,8 @@ class MainWindow(QMainWindow):
         self.stack.setCurrentWidget(self.workspace)
         self.workspace.refresh()
         ui_state.remember_project(session.project.path)
-        self.where.setText(_("{path}  ·  saved automatically").format(path=session.project.path))
+        saved = _("{path}  ·  saved automatically").format(path=session.project.path)
+        self.where.setText(saved + "  ")
         reading = _(" (read only)") if session.is_read_only else ""
         self.setWindowTitle(f"{session.project.name}{reading} – {TITLE}")
 

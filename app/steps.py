@@ -153,7 +153,8 @@ def _images(facts: Facts) -> StepStatus:
     if not facts.images:
         return StepStatus(StepState.READY, _("add pictures"))
     images = count(facts.images, "{n:,} image", "{n:,} images")
-    note = f"{images}, {count(facts.labels, '{n:,} class', '{n:,} classes')}"
+    classes = count(facts.labels, "{n:,} class", "{n:,} classes")
+    note = f"{images}, {classes}"
     return StepStatus(StepState.DONE, note)
 
 

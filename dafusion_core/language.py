@@ -34,6 +34,7 @@ _PLACES = (_PACKAGE / "_resources" / "locale", _PACKAGE.parent / "resources" / "
 _installed: gettext.NullTranslations = gettext.NullTranslations()
 _code = ENGLISH
 _meanwhile: ContextVar[gettext.NullTranslations | None] = ContextVar("meanwhile", default=None)
+_spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
 
 
 def _(message: str) -> str:
@@ -71,6 +72,11 @@ def current() -> str:
     return _code
 
 
+def spoken() -> str:
+    """The code of the language of this moment: see `speaking`."""
+    return _spoken.get() or _code
+
+
 def resolve(choice: str) -> str:
     """The language for a stored choice: `system` is that of the computer, if it is one we have."""
     if choice in LANGUAGES:
@@ -97,11 +103,12 @@ def speaking(code: str) -> Iterator[None]:
 
     Constants that were translated when their module was imported stay as they are.
     """
-    token = _meanwhile.set(_load(code))
+    token, told = _meanwhile.set(_load(code)), _spoken.set(code)
     try:
         yield
     finally:
         _meanwhile.reset(token)
+        _spoken.reset(told)
 
 
 def system_language() -> str:

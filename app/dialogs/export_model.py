@@ -20,6 +20,7 @@ from dafusion_core.api.classifiers import find_run
 from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.records import TrainingRun
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _, count
 
 FORMATS = {
@@ -51,7 +52,7 @@ class ExportModelDialog(QDialog):
         for one in reversed(self._runs):
             right = percent(one.record["test_accuracy_last"])
             words = _("job {id}: {arm}, seed {seed} ({right} of test images)").format(
-                id=one.job_id, arm=one.arm, seed=one.seed, right=right
+                id=one.job_id, arm=arm_title(one.arm), seed=one.seed, right=right
             )
             self.run.addItem(words, one.id)
         if self._runs:

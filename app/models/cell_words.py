@@ -15,7 +15,7 @@ def describe(cell: Cell, name: str) -> str:
         what = _("could not be made") if cell.state is UnitState.FAILED else _("not made yet")
         return _("{name}, t0 {t0:g}: {what}").format(name=name, t0=cell.t0, what=what)
     state = CURATION_NAMES[cell.curation or Curation.UNDECIDED]
-    stars = f", {count(cell.rating, '{n:,} star', '{n:,} stars')}" if cell.rating else ""
+    stars = ", " + count(cell.rating, "{n:,} star", "{n:,} stars") if cell.rating else ""
     return _("{name}, t0 {t0:g}: {state}{stars}").format(
         name=name, t0=cell.t0, state=state, stars=stars
     )

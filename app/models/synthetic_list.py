@@ -122,7 +122,7 @@ class SyntheticListModel(QAbstractListModel):
         if role == RATING_ROLE:
             return image.rating
         if role == Qt.ItemDataRole.ToolTipRole or role == Qt.ItemDataRole.AccessibleTextRole:
-            stars = f", {count(image.rating, '{n:,} star', '{n:,} stars')}" if image.rating else ""
+            stars = ", " + count(image.rating, "{n:,} star", "{n:,} stars") if image.rating else ""
             return _("t0 {t0:g}: {state}{stars}").format(
                 t0=image.t0, state=CURATION_NAMES[image.curation], stars=stars
             )

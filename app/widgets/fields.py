@@ -9,12 +9,15 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
 
 from app.widgets.parts import guard_wheel
 
+LEAST = 90  # pixels
+
 
 def choice(items: Mapping[Any, str], name: str = "", tip: str = "") -> QComboBox:
     """One of {value: words}; `name` for screen readers, where no form gives one."""
     made = QComboBox()
     made.setAccessibleName(name)
     made.setToolTip(tip)
+    made.setMinimumWidth(LEAST)  # long words give way in a narrow window
     for value, words in items.items():
         made.addItem(words, value)
     guard_wheel(made)

@@ -178,7 +178,8 @@ class HubDownload(QWidget):
 def _ended_words(job: Job) -> str:
     """What to say of a download that is not at work, "" where the model is all there is to say."""
     if job.state is JobState.FAILED:
-        return f"{job.error_text or _('It did not work.')} {job.error_hint or ''}".strip()
+        text = job.error_text or _("It did not work.")
+        return f"{text} {job.error_hint or ''}".strip()
     here = bytes_here(ModelSource.from_dict(job.spec["model"]))
     if job.state is JobState.SUCCEEDED or not here:
         return ""

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import scaled_font, theme
 from dafusion_core.evaluation.verdict import ArmVerdict, points
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _
 
 ROW = 34
@@ -27,10 +28,10 @@ class IntervalChart(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self.update)
 
-    def show_arms(self, arms: Sequence[ArmVerdict]) -> None:
-        """Show these comparisons."""
+    def show_arms(self, arms: Sequence[ArmVerdict], sentences: Sequence[str] = ()) -> None:
+        """Show these comparisons; `sentences` say them to those who do not see the chart."""
         self._arms = arms
-        self.setAccessibleName("; ".join(arm.sentence for arm in arms))
+        self.setAccessibleName("; ".join(sentences or [arm.sentence for arm in arms]))
         self.updateGeometry()
         self.update()
 
@@ -60,7 +61,9 @@ class IntervalChart(QWidget):
     def _paint(self, painter: QPainter) -> None:
         colors = theme.colors
         names = QFontMetrics(self.font())
-        left = min(170, max(names.horizontalAdvance(arm.name) for arm in self._arms) + 14)
+        left = min(
+            170, max(names.horizontalAdvance(arm_title(arm.name)) for arm in self._arms) + 14
+        )
         reach = self._reach()
         area = QRectF(left, 2, self.width() - left - 48, ROW * len(self._arms))
 
@@ -93,7 +96,7 @@ class IntervalChart(QWidget):
         colors = theme.colors
         painter.setPen(QColor(colors.text))
         name = QFontMetrics(self.font()).elidedText(
-            arm.name, Qt.TextElideMode.ElideRight, int(left) - 10
+            arm_title(arm.name), Qt.TextElideMode.ElideRight, int(left) - 10
         )
         box = QRectF(0, y - ROW / 2, left - 10, ROW)
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, name)

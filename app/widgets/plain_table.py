@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from dafusion_core.language import _
+
+LEAST = 64  # pixels of a column that gives way
 
 
 class PlainTable(QTableWidget):
@@ -25,6 +28,7 @@ class PlainTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.horizontalHeader().setHighlightSections(False)
+        self.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
         self.set_columns(columns, numbers)
 
     def set_columns(self, columns: Sequence[str], numbers: Iterable[int] = ()) -> None:
@@ -32,13 +36,12 @@ class PlainTable(QTableWidget):
         self._numbers = set(numbers)
         self.setColumnCount(len(columns))
         self.setHorizontalHeaderLabels(list(columns))
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for place in range(len(columns)):
+        for place, name in enumerate(columns):
             item = self.horizontalHeaderItem(place)
             if item is not None:
                 item.setTextAlignment(self._side(place))
+                item.setToolTip(item.toolTip() or name)
+        self._fit_width()
 
     def fill(self, rows: Sequence[Sequence[str]], tips: Sequence[str] = ()) -> None:
         """Replace all rows."""
@@ -50,6 +53,40 @@ class PlainTable(QTableWidget):
                 if number < len(tips) and tips[number]:
                     item.setToolTip(tips[number])
                 self.setItem(number, place, item)
+        self._fit_width()
+
+    def _fit_width(self) -> None:
+        """Columns as wide as their contents; where that is too much, the widest give way, but
+        numbers are always whole."""
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        if not self.columnCount():
+            return
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        places = range(1, self.columnCount())
+        wanted = {i: max(header.sectionSizeHint(i), self.sizeHintForColumn(i)) for i in places}
+        least = {
+            i: min(wanted[i], max(LEAST, self.sizeHintForColumn(i) if i in self._numbers else 0))
+            for i in places
+        }
+        room = self.viewport().width() - max(LEAST, header.minimumSectionSize())
+        if sum(wanted.values()) <= room:
+            return
+        given = dict(wanted)
+        while sum(given.values()) > room:
+            wide = [i for i in places if given[i] > least[i]]
+            if not wide:
+                break
+            widest = max(wide, key=given.__getitem__)
+            given[widest] -= 1
+        for place, width in given.items():
+            header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(place, width)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the columns anew."""
+        super().resizeEvent(event)
+        self._fit_width()
 
     def _side(self, place: int) -> Qt.AlignmentFlag:
         is_number = place in self._numbers

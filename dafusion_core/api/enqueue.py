@@ -24,6 +24,7 @@ from dafusion_core.domain.specs import (
     TrainingSpec,
     derive_seed,
 )
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _, count, ngettext
 from dafusion_core.storage.concepts import all_concepts
 from dafusion_core.storage.database import Database
@@ -102,7 +103,7 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
                 _require(db, arm.generation_job, "generate")
         case EvaluationSpec():
             kind, units, needs = "compare", [NewUnit("verdict", spec.seed)], {}
-            title = _("Compare with “{baseline}”").format(baseline=spec.baseline)
+            title = _("Compare with “{baseline}”").format(baseline=arm_title(spec.baseline))
             _require(db, spec.training_job, "train")
         case PredictionSpec():
             kind, units, needs = "predict", [NewUnit("table", 0)], {}
@@ -113,7 +114,7 @@ def enqueue(db: Database, spec: AnySpec, *, priority: int = 0) -> int:
             run = get_run(db, spec.run_id)
             kind, needs = "export", {}
             title = _("Export the classifier “{arm}”, seed {seed}").format(
-                arm=run.arm, seed=run.seed
+                arm=arm_title(run.arm), seed=run.seed
             )
         case DownloadSpec():
             kind, units, needs = "download", [NewUnit("model", 0)], {}

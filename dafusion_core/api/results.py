@@ -20,6 +20,7 @@ from dafusion_core.evaluation import figures, pdf, report
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.method_text import describe_method, list_settings
 from dafusion_core.evaluation.verdict import Verdict
+from dafusion_core.language import ENGLISH, speaking
 from dafusion_core.storage.concepts import concept_labels, inversion_files, sheet_paths
 
 EXAMPLES_PER_CLASS = 2
@@ -80,9 +81,10 @@ def write_report(project: Project, path: Path | str) -> Path:
     A name that ends in .pdf gives a PDF, any other an HTML page that needs nothing else. Raises
     UserError when `path` is a folder, EnvironmentProblem when it cannot be written.
     """
-    if Path(path).suffix.lower() == ".pdf":
-        return pdf.write_pdf(collect_report(project), path, make_thumbnail)
-    return report.write_report(collect_report(project), path, make_thumbnail)
+    with speaking(ENGLISH):  # the same file whoever writes it; the PDF has no Korean letters
+        if Path(path).suffix.lower() == ".pdf":
+            return pdf.write_pdf(collect_report(project), path, make_thumbnail)
+        return report.write_report(collect_report(project), path, make_thumbnail)
 
 
 def write_figures(project: Project, folder: Path | str) -> list[Path]:
@@ -90,11 +92,12 @@ def write_figures(project: Project, folder: Path | str) -> list[Path]:
 
     Raises EnvironmentProblem when they cannot be drawn or written.
     """
-    data = collect_report(project)
-    drawn = figures.all_figures(
-        data.verdict, data.experiments, data.losses, data.accuracies, data.inspection
-    )
-    return figures.save_figures(drawn, Path(folder))
+    with speaking(ENGLISH):
+        data = collect_report(project)
+        drawn = figures.all_figures(
+            data.verdict, data.experiments, data.losses, data.accuracies, data.inspection
+        )
+        return figures.save_figures(drawn, Path(folder))
 
 
 def collect_report(project: Project) -> report.ReportData:

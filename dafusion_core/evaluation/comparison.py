@@ -32,7 +32,6 @@ Several arms are each compared on their own; nothing is corrected for their numb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,17 +52,19 @@ from dafusion_core.evaluation.verdict import (
     Finding,
     PaperFigure,
     Verdict,
-    percent,
-    points,
     render_table,
 )
+from dafusion_core.evaluation.wording import (
+    MIN_IMAGES,
+    MIN_SEEDS,
+    RELEVANT,
+    Figures,
+    Needed,
+    word_finding,
+)
+from dafusion_core.language import ENGLISH, speaking
 
 __all__ = ["Verdict", "compare_runs", "render_table"]
-
-MIN_SEEDS = 2
-MIN_IMAGES = 10
-#: A difference that matters: smaller ones may be called none (5 points).
-RELEVANT = 0.05
 
 
 def compare_runs(inputs: EvaluationInputs, spec: EvaluationSpec) -> Verdict:
@@ -276,23 +277,21 @@ def _judge(
     if finding == "too few to tell" and low is not None:
         sought = max(abs(difference), RELEVANT)
         needed_images, needed_seeds = needed_to_see(gains, test, sought, spec.confidence)
+    figures = Figures(
+        float(test.average(before).mean()),
+        float(test.average(after).mean()),
+        low,
+        high,
+        len(seeds),
+        len(test.truth),
+    )
+    needed = Needed(sought, needed_images, needed_seeds)
+    with speaking(ENGLISH):  # what is stored goes into reports; windows word it anew
+        sentence = word_finding(name, spec.baseline, finding, figures, needed, spec.confidence)
     return ArmVerdict(
         name=name,
         finding=finding,
-        sentence=_sentence(
-            name,
-            finding,
-            _Figures(
-                float(test.average(before).mean()),
-                float(test.average(after).mean()),
-                low,
-                high,
-                len(seeds),
-                len(test.truth),
-            ),
-            (sought, needed_images, needed_seeds),
-            spec,
-        ),
+        sentence=sentence,
         difference=difference,
         low=low,
         high=high,
@@ -329,75 +328,6 @@ def _find(low: float | None, high: float | None, seeds: int, images: int) -> Fin
     if low > -RELEVANT and high < RELEVANT:
         return "no difference seen"
     return "too few to tell"
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """What every sentence quotes."""
-
-    before: float
-    after: float
-    low: float | None
-    high: float | None
-    seeds: int
-    images: int
-
-    def text(self, confidence: float) -> str:
-        interval = ""
-        if self.low is not None:
-            span = f"{points(self.low)} to {points(self.high)}"
-            interval = f"{100 * confidence:g} % interval {span}, "
-        return (
-            f"from {percent(self.before)} to {percent(self.after)}, {interval}"
-            f"{_count(self.seeds, 'seed')}, {_count(self.images, 'test image')}"
-        )
-
-
-def _sentence(
-    name: str,
-    finding: Finding,
-    figures: _Figures,
-    needed: tuple[float | None, int | None, int | None],
-    spec: EvaluationSpec,
-) -> str:
-    difference = figures.after - figures.before
-    text = figures.text(spec.confidence)
-    if finding in ("helps", "hurts"):
-        return f"{name} {finding} by {100 * abs(difference):.1f} points ({text})."
-    text = f"{points(difference)} points, {text}"
-    if finding == "no difference seen":
-        limit = 100 * max(abs(figures.low or 0), abs(figures.high or 0))
-        return (
-            f"No difference between {name} and {spec.baseline} was seen ({text}); one of more "
-            f"than {limit:.1f} points is unlikely."
-        )
-    if figures.images < MIN_IMAGES:
-        return (
-            f"Too few test images to tell whether {name} helps ({text}). At least {MIN_IMAGES} "
-            "are needed, and usually many more."
-        )
-    if figures.seeds < MIN_SEEDS:
-        return (
-            f"Too few seeds to tell whether {name} helps ({text}). A single training cannot show "
-            "how much of this is chance; train with at least 3 seeds."
-        )
-    return f"Too few to tell whether {name} helps ({text}). {_advice(figures, *needed)}"
-
-
-def _advice(figures: _Figures, sought: float | None, images: int | None, seeds: int | None) -> str:
-    size = f"{100 * (sought or RELEVANT):.1f} points"
-    options = []
-    if images is not None:
-        options.append(f"about {images:,} test images with {_count(figures.seeds, 'seed')}")
-    if seeds is not None:
-        options.append(f"about {seeds} seeds with {_count(figures.images, 'test image')}")
-    if options:
-        return f"To see a difference of {size}, {' or '.join(options)} would be needed."
-    return f"To see a difference of {size}, both more test images and more seeds are needed."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _notes(

@@ -13,6 +13,8 @@ from dafusion_core.domain.specs import Plain
 from dafusion_core.evaluation.intervals import student_quantile
 from dafusion_core.evaluation.metrics import class_accuracy, confusion_matrix
 from dafusion_core.evaluation.verdict import Verdict, percent, points, wrap
+from dafusion_core.evaluation.wording import explain_arm
+from dafusion_core.language import _, count
 
 __all__ = ["Cell", "ExperimentTable", "Point", "describe_cell", "render_experiment"]
 
@@ -60,16 +62,16 @@ class ExperimentTable(Plain):
     def sentences(self) -> tuple[str, ...]:
         """The findings in words, by shots and arm."""
         return tuple(
-            f"{shots_text(cell.shots)}: {sentence}"
+            f"{shots_text(cell.shots)}: {explain_arm(cell.verdict, arm)}"
             for cell in self.cells
             if cell.verdict
-            for sentence in cell.verdict.sentences
+            for arm in cell.verdict.arms
         )
 
 
 def shots_text(shots: int) -> str:
     """ "4 shots" or "All images"."""
-    return "All images" if not shots else f"{shots} shot{'' if shots == 1 else 's'}"
+    return _("All images") if not shots else count(shots, "{n} shot", "{n} shots")
 
 
 def describe_cell(

@@ -10,8 +10,7 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import UNLABELLED
 from dafusion_core.domain.regions import Region, RegionKind, plain_data
-from dafusion_core.language import _
-from dafusion_core.language import count as count_words
+from dafusion_core.language import _, count
 from dafusion_core.storage.concepts import ensure_concepts
 from dafusion_core.storage.database import Database
 from dafusion_core.storage.images import add_label, all_labels
@@ -31,7 +30,7 @@ def _ids(ids: Iterable[int]) -> str:
 
 
 def _images(number: int) -> str:
-    return count_words(number, "{n:,} image", "{n:,} images")
+    return count(number, "{n:,} image", "{n:,} images")
 
 
 def _label_id(db: Database, name: str) -> int:
@@ -324,6 +323,6 @@ def change_region(
 def remove_regions(db: Database, region_ids: Sequence[int]) -> ProjectChanges:
     """Take regions away."""
     with recording(db) as record:
-        count = db.execute(f"DELETE FROM region WHERE id {_IN}", [_ids(region_ids)])
-        record.text = count_words(count, "Remove {n} region", "Remove {n} regions")
+        gone = db.execute(f"DELETE FROM region WHERE id {_IN}", [_ids(region_ids)])
+        record.text = count(gone, "Remove {n} region", "Remove {n} regions")
     return record.changes

@@ -127,6 +127,30 @@ def test_what_the_window_shows_is_marked() -> None:
     assert found == {}
 
 
+def hidden(source: str) -> list[tuple[int, str]]:
+    """Texts that are marked inside an f-string, where the collector does not see them."""
+    return [
+        (call.lineno, call.func.id)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.JoinedStr)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in {"_", "N_", "count", "ngettext", "pgettext"}
+    ]
+
+
+def test_no_text_is_marked_inside_an_f_string() -> None:
+    assert hidden("text = f\"{_('Keep')} 3\"") == [(1, "_")]
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for folder in ("app", "dafusion_core")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if (lines := hidden(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
 def test_a_text_that_is_not_marked_is_found() -> None:
     assert unmarked('made = button("Choose a folder…", self.choose)') == [(1, "Choose a folder…")]
     assert unmarked('self.line.setText(f"Job {number}")') == [(1, "Job ")]

@@ -43,7 +43,6 @@ class ConceptsForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.recipe = choice({key: text for key, (text, _) in RECIPES.items()}, _("Recipe"))
-        self.recipe.setMinimumWidth(110)  # in a narrow window it gives way
         self.erase = QCheckBox(_("Erase the class names first"))
         self.erase.setToolTip(_("Without this, the model may already know the class by name."))
         self.model = ModelPicker()

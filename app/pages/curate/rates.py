@@ -139,7 +139,8 @@ class RatesView(QWidget):
             concept, t0 = place
             name = _("all classes") if concept is None else self._model.names[concept]
             far = _("all t0") if t0 is None else f"t0 {t0:g}"
-            text = f"{count(len(ids), '{n:,} picture', '{n:,} pictures')}: {name}, {far}"
+            pictures = count(len(ids), "{n:,} picture", "{n:,} pictures")
+            text = f"{pictures}: {name}, {far}"
             without, _total = (0, 0) if concept is None else self._model.sources_without(concept)
             if without:
                 text += ". " + count(

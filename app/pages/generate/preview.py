@@ -215,7 +215,8 @@ class PreviewStrip(QWidget):
 
     def _words(self, job: Job, made: int, *, is_same: bool) -> str:
         if job.state is JobState.FAILED:
-            return f"{job.error_text or _('It did not work.')} {job.error_hint or ''}".strip()
+            text = job.error_text or _("It did not work.")
+            return f"{text} {job.error_hint or ''}".strip()
         if job.state is JobState.RUNNING:
             return _("{made} of {total} are there.").format(made=made, total=job.total)
         if job.state is JobState.QUEUED:
@@ -229,7 +230,7 @@ class PreviewStrip(QWidget):
         if self._asked is not None and self._choices() != self._asked[0]:
             return _("The settings have changed since: preview again to see the difference.")
         if _is_named(job):
-            return f"{_('Made with the class name, as nothing is learned yet.')} {NOT_KEPT}"
+            return _("Made with the class name, as nothing is learned yet.") + " " + NOT_KEPT
         return NOT_KEPT
 
 

@@ -37,8 +37,15 @@ from dafusion_core.domain.errors import describe_error
 from dafusion_core.domain.records import Evaluation, Job, JobState, TrainingRun
 from dafusion_core.domain.specs import ModelFormat
 from dafusion_core.evaluation.verdict import ArmVerdict, Verdict, percent, points
+from dafusion_core.evaluation.wording import arm_title, explain_arm
 from dafusion_core.language import _, ngettext
 
+FINDING_NAMES = {
+    "helps": _("helps"),
+    "hurts": _("hurts"),
+    "no difference seen": _("no difference seen"),
+    "too few to tell": _("too few to tell"),
+}
 HEADLINES = {
     "helps": _("It helps: {points} points"),
     "hurts": _("It hurts: {points} points"),
@@ -64,7 +71,7 @@ class FindingMark(QWidget):
     def show_finding(self, finding: str) -> None:
         """Show the mark of a finding."""
         self._finding = finding
-        self.setAccessibleName(finding)
+        self.setAccessibleName(FINDING_NAMES.get(finding, finding))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -317,14 +324,17 @@ class ReportPage(Page):
         first = verdict.arms[0]
         self.mark.show_finding(first.finding)
         headline = HEADLINES[first.finding].format(points=points(first.difference))
-        self.headline.setText(headline if len(verdict.arms) == 1 else f"{first.name}: {headline}")
-        self.sentence.setText("\n".join(verdict.sentences))
-        self.chart.show_arms(verdict.arms)
+        self.headline.setText(
+            headline if len(verdict.arms) == 1 else f"{arm_title(first.name)}: {headline}"
+        )
+        sentences = [explain_arm(verdict, arm) for arm in verdict.arms]
+        self.sentence.setText("\n".join(sentences))
+        self.chart.show_arms(verdict.arms, sentences)
         compared = {arm.name: arm for arm in verdict.arms}
         self.arms.fill(
             [
                 [
-                    scores.name,
+                    arm_title(scores.name),
                     percent(scores.mean),
                     *_difference(compared.get(scores.name)),
                     percent(scores.paper.mean if scores.paper else None),
@@ -337,7 +347,7 @@ class ReportPage(Page):
         self.notes.setText("\n".join([*verdict.notes, FOOTNOTE]))
 
     def _show_classes(self, verdict: Verdict, compared: dict[str, ArmVerdict]) -> None:
-        names = [scores.name for scores in verdict.scores]
+        names = [arm_title(scores.name) for scores in verdict.scores]
         columns = [_("Class"), _("Test images"), *names]
         if len(compared) == 1:
             columns.append(_("Difference"))

@@ -111,4 +111,4 @@ def calibration_words(found: Inspection) -> str:
     text = words.format(
         error=percent(error), answers=count(answers, "{n:,} answer", "{n:,} answers")
     )
-    return f"{text} {_('Few answers: take it as a hint.')}" if answers < 100 else text
+    return text + " " + _("Few answers: take it as a hint.") if answers < 100 else text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QHBoxLayout,
     QLineEdit,
@@ -14,7 +13,7 @@ from PySide6.QtWidgets import (
 from app.plans import DEFAULTS
 from app.session import Session
 from app.widgets.fields import choice, whole_number
-from app.widgets.parts import button, form, guard_wheel, heading, label, row
+from app.widgets.parts import button, form, heading, label, row
 from app.widgets.plain_table import PlainTable
 from app.widgets.plot import Line, Plot
 from dafusion_core.api.experiments import experiment_table, list_experiments, plan_experiment
@@ -23,7 +22,17 @@ from dafusion_core.domain.errors import DaFusionError
 from dafusion_core.domain.experiments import ExperimentSpec
 from dafusion_core.evaluation.few_shot import ExperimentTable, shots_text
 from dafusion_core.evaluation.verdict import percent, points
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _, count
+
+PRESET_NAMES = {
+    "quick": _("Quick"),
+    "curves": _("Few-shot curves"),
+    "ablation-k": _("Number of t0 (k)"),
+    "ablation-alpha": _("Share of synthetic images (α)"),
+    "ablation-m": _("Images per photo (M)"),
+    "ablation-masking": _("What may change"),
+}
 
 
 class ExperimentDialog(QDialog):
@@ -34,7 +43,7 @@ class ExperimentDialog(QDialog):
         self.setWindowTitle(_("New experiment"))
         self.resize(520, 330)
         self._session = session
-        self.preset = choice({key: key.replace("-", " ").capitalize() for key in PRESETS})
+        self.preset = choice({key: PRESET_NAMES.get(key, key) for key in PRESETS})
         self.question = label("", "muted", wrap=True)
         self.name = QLineEdit()
         self.name.setPlaceholderText(_("as the preset"))
@@ -116,9 +125,7 @@ class ExperimentsView(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.choice = QComboBox()
-        self.choice.setAccessibleName(_("Experiment"))
-        guard_wheel(self.choice)
+        self.choice = choice({}, _("Experiment"))
         self.new = button(
             _("New experiment…"), self._ask, "small", _("Ways of training × shots × seeds")
         )
@@ -191,14 +198,16 @@ class ExperimentsView(QWidget):
                 if point is None:
                     texts.append("–")
                     continue
-                lines.setdefault(arm, []).append((float(cell.shots or 0), point.mean))
+                lines.setdefault(arm_title(arm), []).append((float(cell.shots or 0), point.mean))
                 if point.low is None or point.high is None:
                     texts.append(percent(point.mean))
                 else:
                     half = points((point.high - point.low) / 2).lstrip("+")
                     texts.append(f"{percent(point.mean)} ± {half}")
             rows.append([shots_text(cell.shots), *texts])
-        self.table.set_columns([_("Images per class"), *table.arms], range(1, len(table.arms) + 1))
+        self.table.set_columns(
+            [_("Images per class"), *map(arm_title, table.arms)], range(1, len(table.arms) + 1)
+        )
         self.table.fill(rows)
         self.plot.show_lines([Line(arm, found) for arm, found in lines.items()])
         self.words.setText("\n".join(table.sentences) or _("Findings come with the first pairs."))

@@ -20,6 +20,7 @@ from app.models.image_list import ImageListModel
 from app.pages.train.run_chooser import RunChooser
 from app.session import Session
 from app.theme import theme
+from app.widgets.elided import ElidedLabel
 from app.widgets.parts import label, row
 from app.widgets.picture_grid import FoldedGrid
 from app.widgets.plain_table import PlainTable
@@ -72,9 +73,11 @@ class MistakesView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        layout.addLayout(
-            row(self.chooser, None, label(_("Rows: true class · columns: taken for"), "muted"))
-        )
+        legend = ElidedLabel(role="muted")
+        legend.setText(_("Rows: true class · columns: taken for"))
+        head = row(self.chooser, legend)
+        head.setStretch(1, 1)
+        layout.addLayout(head)
         both = QHBoxLayout()
         both.setSpacing(12)
         both.addWidget(self.table, 3)

@@ -43,6 +43,7 @@ from app.widgets.parts import (
 from app.widgets.plot import Line
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import JobState, Part
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _
 
 LIVE_MS = 1500
@@ -222,7 +223,10 @@ class TrainPage(Page):
         if job is None:
             self.curves.show_series({})
             return
-        arms = {unit.id: str(unit.payload.get("arm", "")) for unit in self.project.units(job.id)}
+        arms = {
+            unit.id: arm_title(str(unit.payload.get("arm", "")))
+            for unit in self.project.units(job.id)
+        }
         series: dict[str, dict[int, list[tuple[float, float]]]] = {}
         for metric in self.project.metrics(job.id):
             if metric.unit_id is not None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QWidget
 
-from app.widgets.parts import guard_wheel, row
+from app.widgets.fields import choice
+from app.widgets.parts import row
 from dafusion_core.domain.records import TrainingRun
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _
 
 ALL_RUNS = _("All repetitions")
@@ -26,11 +28,8 @@ class RunChooser(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.runs: list[TrainingRun] = []
-        self.arm = QComboBox()
-        self.arm.setAccessibleName(_("Way of training"))
-        self.seed = QComboBox()
-        self.seed.setAccessibleName(_("Repetition"))
-        guard_wheel(self.arm, self.seed)
+        self.arm = choice({}, _("Way of training"))
+        self.seed = choice({}, _("Repetition"))
         self.setLayout(row(self.arm, self.seed))
         for box in (self.arm, self.seed):
             box.currentIndexChanged.connect(lambda _i: self.changed.emit())
@@ -48,7 +47,7 @@ class RunChooser(QWidget):
         self.runs = list(runs)
         arms = list(dict.fromkeys(run.arm for run in runs))
         seeds = sorted({run.seed for run in runs})
-        _fill(self.arm, [(arm, arm) for arm in arms], len(arms) - 1)
+        _fill(self.arm, [(arm_title(arm), arm) for arm in arms], len(arms) - 1)
         _fill(
             self.seed,
             [(ALL_RUNS, None), *((_("Seed {seed}").format(seed=seed), seed) for seed in seeds)],

@@ -11,6 +11,7 @@ from app.widgets.parts import button, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import Job, TrainingRun
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _
 
 _UNTOLD = ("spec_version", "arms", "seeds")
@@ -23,7 +24,7 @@ def run_config(run: TrainingRun, job: Job) -> dict[str, Any]:
     shared = {key: value for key, value in job.spec.items() if key not in _UNTOLD}
     return {
         "training": _("job {id}").format(id=job.id),
-        "way of training": run.arm,
+        "way of training": arm_title(run.arm),
         "seed": run.seed,
         **shared,
         **{key: value for key, value in arm.items() if key != "name"},
@@ -118,7 +119,7 @@ class RunsView(QWidget):
                 words=words, epoch=record["stopped_at"]
             )
         return [
-            run.arm,
+            arm_title(run.arm),
             _("job {id}: {words}").format(id=run.job_id, words=words) if several else words,
             str(run.seed),
             percent(record["test_accuracy_last"]),
@@ -135,7 +136,9 @@ class RunsView(QWidget):
         if not is_shown:
             return
         found = differences([run_config(run, self._jobs[run.job_id]) for run in chosen])
-        names = [_("{arm}, seed {seed}").format(arm=run.arm, seed=run.seed) for run in chosen]
+        names = [
+            _("{arm}, seed {seed}").format(arm=arm_title(run.arm), seed=run.seed) for run in chosen
+        ]
         self.differences.set_columns([_("Setting"), *names])
         self.differences.fill(
             [[name.replace("_", " "), *map(value_words, values)] for name, values in found]

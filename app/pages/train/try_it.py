@@ -7,14 +7,16 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QComboBox, QFileDialog, QFrame, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QVBoxLayout, QWidget
 
 from app.session import Session
-from app.widgets.parts import button, guard_wheel, heading, label, row
+from app.widgets.fields import choice
+from app.widgets.parts import button, heading, label, row
 from app.widgets.plain_table import PlainTable
 from dafusion_core.api.classifiers import job_artefacts, predict
 from dafusion_core.domain.records import Job, JobState, TrainingRun
 from dafusion_core.evaluation.verdict import percent
+from dafusion_core.evaluation.wording import arm_title
 from dafusion_core.language import _
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -28,9 +30,7 @@ class TryItView(QWidget):
         self.setAcceptDrops(True)
         self._session = session
         self._job_id: int | None = None
-        self.run = QComboBox()
-        self.run.setAccessibleName(_("Classifier"))
-        guard_wheel(self.run)
+        self.run = choice({}, _("Classifier"))
         self.zone = QFrame()
         self.zone.setObjectName("card")
         self.title = heading(_("Drop a picture here"), 1.1)
@@ -58,7 +58,9 @@ class TryItView(QWidget):
         if known != [run.id for run in runs]:
             self.run.clear()
             for run in runs:
-                self.run.addItem(_("{arm}, seed {seed}").format(arm=run.arm, seed=run.seed), run.id)
+                self.run.addItem(
+                    _("{arm}, seed {seed}").format(arm=arm_title(run.arm), seed=run.seed), run.id
+                )
         is_ready = bool(runs) and not self._session.is_read_only
         self.choose.setEnabled(is_ready)
         if not runs:
