@@ -19,6 +19,9 @@ class PlainTable(QTableWidget):
     def __init__(self, columns: Sequence[str], numbers: Iterable[int] = ()) -> None:
         super().__init__(0, len(columns))
         self._numbers: set[int] = set()
+        self._names: list[str] = []
+        #: Whether it decides on the widths of its columns; whose headers are set otherwise, not.
+        self.fits_width = True
         self.setObjectName("plain")
         self.setAccessibleName(_("Table: {columns}").format(columns=", ".join(columns)))
         self.verticalHeader().hide()
@@ -40,7 +43,10 @@ class PlainTable(QTableWidget):
             item = self.horizontalHeaderItem(place)
             if item is not None:
                 item.setTextAlignment(self._side(place))
-                item.setToolTip(item.toolTip() or name)
+                if item.toolTip() in ("", *self._names):  # not one with more to say
+                    item.setToolTip(name)
+        self._names = list(columns)
+        self._spread()
         self._fit_width()
 
     def fill(self, rows: Sequence[Sequence[str]], tips: Sequence[str] = ()) -> None:
@@ -55,14 +61,19 @@ class PlainTable(QTableWidget):
                 self.setItem(number, place, item)
         self._fit_width()
 
+    def _spread(self) -> None:
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        if self.columnCount():
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
     def _fit_width(self) -> None:
         """Columns as wide as their contents; where that is too much, the widest give way, but
         numbers are always whole."""
         header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        if not self.columnCount():
+        if not self.columnCount() or not self.fits_width:
             return
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._spread()
         places = range(1, self.columnCount())
         wanted = {i: max(header.sectionSizeHint(i), self.sizeHintForColumn(i)) for i in places}
         least = {

@@ -34,6 +34,7 @@ class RatesView(QWidget):
         self._concepts: list[int | None] = []
         self._t0s: list[float | None] = []
         self.table = PlainTable([_("Class")])
+        self.table.fits_width = False
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setAccessibleName(_("Accepted, by class and t0"))

@@ -61,6 +61,7 @@ class MistakesView(QWidget):
         self.show_runs = self.chooser.show_runs
         self.table = PlainTable([_("Class")])
         self.table.setAccessibleName(_("True class by predicted class"))
+        self.table.fits_width = False
         self.table.verticalHeader().show()
         self.table.verticalHeader().setSectionsClickable(False)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
