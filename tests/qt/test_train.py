@@ -170,7 +170,8 @@ def test_a_running_fit_can_be_cut_short(
     wait_until_done(qtbot, window)
     cut = [run for run in page.project.runs() if run.record["stopped_at"]]
     assert len(cut) == 1
-    assert not page.finish.isVisible()
+    qtbot.waitUntil(lambda: not page.finish.isVisible())
+    qtbot.waitUntil(lambda: page.table.rowCount() == 4)
     words = [page.table.item(n, 1).text() for n in range(page.table.rowCount())]  # type: ignore[union-attr]
     assert sum("ended by hand after epoch 1" in text for text in words) == 1
     (found,) = page.project.evaluations()
