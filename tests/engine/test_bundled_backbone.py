@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from dafusion_core import resources
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.specs import Arm, Protocol
+from dafusion_core.domain.specs import Arm, Protocol, TrainingSpec
 from dafusion_core.engine.augment import Normalisation
 from dafusion_core.engine.classifiers import (
     build_classifier,
@@ -47,12 +47,16 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def spec_of(protocol: Protocol) -> TrainingSpec:
+    return make_spec(
+        arms=(Arm("real"),), protocol=protocol, backbone=TINY, weights="bundled", epochs=1
+    )
+
+
 def test_training_begins_with_the_bundled_weights_and_their_normalisation(
     bundled: Path, tmp_path: Path, ctx: NullContext
 ) -> None:
-    spec = make_spec(
-        arms=(Arm("real"),), protocol="probe", backbone=TINY, weights="bundled", epochs=1
-    )
+    spec = spec_of("probe")
     train.run(spec, make_inputs(tmp_path), UNITS[:1], ctx)
     files, record = ctx.results["real/0"]
     assert record["weights_sha256"] == file_hash(bundled)
@@ -71,9 +75,7 @@ def test_a_fit_writes_only_what_it_changed_and_comes_back_whole(
     protocol: Protocol, bundled: Path, tmp_path: Path, ctx: NullContext
 ) -> None:
     inputs = make_inputs(tmp_path)
-    spec = make_spec(
-        arms=(Arm("real"),), protocol=protocol, backbone=TINY, weights="bundled", epochs=1
-    )
+    spec = spec_of(protocol)
     train.run(spec, inputs, UNITS[:1], ctx)
     files, record = ctx.results["real/0"]
     assert files["weights"].stat().st_size < 0.2 * bundled.stat().st_size
@@ -93,9 +95,7 @@ def test_a_fit_writes_only_what_it_changed_and_comes_back_whole(
 def test_other_weights_than_those_it_was_trained_on_are_refused(
     bundled: Path, tmp_path: Path, ctx: NullContext
 ) -> None:
-    spec = make_spec(
-        arms=(Arm("real"),), protocol="probe", backbone=TINY, weights="bundled", epochs=1
-    )
+    spec = spec_of("probe")
     train.run(spec, make_inputs(tmp_path), UNITS[:1], ctx)
     values = load_file(str(bundled))
     save_file({name: value * 2 for name, value in values.items()}, str(bundled))
