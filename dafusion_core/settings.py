@@ -128,7 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "thumbnail_cache_mb",
         int,
-        256,
+        64,
         N_("Window"),
         N_("Memory for thumbnails (MB)"),
         N_("Pictures of the grid that are kept ready for painting."),

@@ -18,7 +18,7 @@ from dafusion_core.language import _
 
 MARGIN = 5
 RADIUS = 6
-PREPARED_BYTES = 64 * 2**20
+PREPARED_BYTES = 24 * 2**20  # several screens full; each grid has its own
 REJECTED_OPACITY = 0.32
 
 

@@ -51,7 +51,7 @@ def test_a_wrong_environment_variable_is_refused_with_the_allowed_values(
 def test_a_damaged_file_means_defaults(settings: Settings, text: str) -> None:
     settings.path.parent.mkdir()
     settings.path.write_text(text)
-    assert settings.get("thumbnail_cache_mb") == 256
+    assert settings.get("thumbnail_cache_mb") == 64
 
 
 def test_keys_of_a_newer_version_are_kept(settings: Settings) -> None:
