@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QInputDialog, QMenu
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -21,6 +23,7 @@ from app.main import make_application
 from app.models.curation_filter import CurationFilter, Sort
 from app.models.grid_proxy import GridProxyModel
 from app.models.synthetic_list import SyntheticListModel
+from app.pages.curate.menus import show_picture_menu
 from app.pages.curate.page import CuratePage
 from app.pages.curate.stage import StageMode
 from app.session import Session
@@ -214,6 +217,75 @@ def test_stars_are_painted_filtered_and_undone(qtbot: QtBot, page: CuratePage) -
     page.session.do(page.project.undo)
     settle(qtbot, page)
     assert states(page.project)[chosen or 0] == (Curation.UNDECIDED, 0)
+
+
+# ------------------------------------------------------------------------------- by hand
+
+
+def entries(menu: QMenu) -> dict[str, QAction]:
+    """What a menu offers, as it is about to be seen."""
+    menu.aboutToShow.emit()
+    return {action.text(): action for action in menu.actions()}
+
+
+def test_a_whole_t0_of_a_class_is_rejected_from_the_menu(
+    qtbot: QtBot, page: CuratePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QMenu, "popup", lambda *_: None)  # there is nowhere to show one
+    page.grid.go_to(page.model.index(0, 2))
+    show_picture_menu(page, QPoint(5, 5))
+    (menu,) = page.grid.findChildren(QMenu, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    entries(menu)["Reject all 4 of dandelion at t0 0.5"].trigger()
+    settle(qtbot, page)
+    counts = page.model.tally.total([next(iter(page.model.names))], [0.5])
+    assert counts.by_curation[Curation.REJECTED] == 4
+    assert sum(state is Curation.REJECTED for state, _ in states(page.project).values()) == 4
+    assert page.project.undo_text() == "Reject 4 images"
+
+
+def test_a_view_is_saved_chosen_and_forgotten_by_its_menu(
+    qtbot: QtBot, page: CuratePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = page.filters
+    menus = {kind: made.menu() for kind, made in bar.buttons.items()}
+    entries(menus["t0s"])["t0 1, almost nothing left of it"].trigger()
+    entries(menus["states"])["Undecided"].trigger()
+    wanted = bar.filter
+    assert (wanted.t0s, wanted.states) == ({1.0}, {Curation.UNDECIDED})
+    assert len(page.model.matching()) == 12
+    monkeypatch.setattr(QInputDialog, "getText", lambda *a, **k: ("far ones", True))
+    entries(menus["views"])["Save what is shown as…"].trigger()
+    bar.reset()
+    assert len(page.model.matching()) == 48
+    entries(menus["views"])["far ones"].trigger()
+    assert bar.filter == wanted
+    forget = entries(menus["views"])["Forget"].menu()
+    assert isinstance(forget, QMenu)
+    entries(forget)["far ones"].trigger()
+    assert "far ones" not in entries(menus["views"])
+
+
+def test_the_slider_of_the_comparison_follows_mouse_and_keys(
+    qtbot: QtBot, page: CuratePage
+) -> None:
+    page.grid.go_to(page.model.index(1, 1))
+    qtbot.keyClick(page.grid, Qt.Key.Key_E)
+    stage = page.stage
+    assert page.view_name == "stage"
+    qtbot.keyClick(stage, Qt.Key.Key_M)
+    assert stage.mode is StageMode.SLIDER
+    middle = stage.rect().center()
+    qtbot.mousePress(stage, Qt.MouseButton.LeftButton, pos=middle)
+    assert stage.split == pytest.approx(0.5, abs=0.02)
+    qtbot.mouseMove(stage, middle + QPoint(60, 0))
+    qtbot.mouseRelease(stage, Qt.MouseButton.LeftButton, pos=middle + QPoint(60, 0))
+    moved = stage.split
+    assert moved > 0.55
+    qtbot.keyClick(stage, Qt.Key.Key_Comma)
+    assert stage.split == pytest.approx(moved - 0.05)
+    qtbot.keyClick(stage, Qt.Key.Key_X)  # decided large as well
+    settle(qtbot, page)
+    assert page.project.undo_text() == "Reject 1 image"
 
 
 # ------------------------------------------------------------------------------- looking

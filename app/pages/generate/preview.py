@@ -110,7 +110,7 @@ class PreviewStrip(QWidget):
         keep.setAccessibleName(_("Keep the preview at t0 {t0:g}").format(t0=t0))
         keep.hide()
         self.boxes[t0], self.tiles[t0], self.keeps[t0] = box, tile, keep
-        self.strip.put(1 + sorted(self.boxes).index(t0), tile, box, meaning, keep)
+        self.strip.put(1 + sorted(self.boxes).index(t0), tile, box, keep, meaning)
 
     def choose(self, t0_set: tuple[float, ...]) -> None:
         """Tick these and no others."""
