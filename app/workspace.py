@@ -93,6 +93,10 @@ class Workspace(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)
         self._soon.timeout.connect(self._refresh_behind)
+        self._after_files = QTimer(self)
+        self._after_files.setSingleShot(True)
+        self._after_files.setInterval(250)
+        self._after_files.timeout.connect(self._look_after_files)
         self.rail.chosen.connect(self.show_step)
         session.changes.changed.connect(self._on_changed)
         session.imported.connect(self._on_import_progress)
@@ -199,6 +203,15 @@ class Workspace(QWidget):
         self.main_verb = main_verb(facts, self.states, self.session.jobs.is_running)
         self.rail.hint.setText(MAIN_TEXTS[self.main_verb][1])
         self.situation_changed.emit(self._situation(facts))
+        if facts.is_importing:
+            self._after_files.start()
+
+    def _look_after_files(self) -> None:
+        """Reports and copies are written by the thread that imports, and announce no change."""
+        if self.session.imports.is_busy:
+            self._after_files.start()
+        elif not self.session.is_closing:
+            self._soon.start()
 
     def _situation(self, facts: Facts) -> Situation:
         project = self.session.project

@@ -394,7 +394,6 @@ class CurationGridModel(QAbstractTableModel):
         if role == RECORD_ROLE:
             return source
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            return _("Photo “{name}”, {label}").format(
-                name=Path(source.original_path).name, label=source.label
-            )
+            name = Path(source.original_path).name
+            return _("Photo “{name}”, {label}").format(name=name, label=source.label)
         return None

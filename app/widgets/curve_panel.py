@@ -15,10 +15,10 @@ from dafusion_core.language import _
 class CurvePanel(QWidget):
     """`show_series` with lines per series; series whose name begins with “accuracy” are shares."""
 
-    def __init__(self, name: str, hint: str = "", unit: str = "step") -> None:
+    def __init__(self, name: str, hint: str = "", unit: str = "") -> None:
         super().__init__()
         self.plot = Plot(name, hint=hint)
-        self.plot.unit = unit
+        self.plot.unit = unit or _("step")
         self._series: dict[str, list[Line]] = {}
         self.choice = QComboBox()
         self.choice.setAccessibleName(_("{name}: which curve").format(name=name))

@@ -63,7 +63,7 @@ class Plot(QWidget):
         self.is_share = is_share  # values are shares of 1, shown as per cent from 0 to 100
         self.is_log = False
         self.smoothing = 0.0
-        self.unit = "step"
+        self.unit = _("step")
         self.hint = hint or _("Curves appear with the first results.")
         self.lines: list[Line] = []
         self.hidden: set[str] = set()

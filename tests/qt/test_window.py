@@ -6,6 +6,7 @@ import locale
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -377,3 +378,18 @@ def test_curating_with_the_keyboard(qtbot: QtBot, window: MainWindow, photos: Pa
     workspace.session.save_report(photos.parent / "report.html")
     qtbot.waitUntil(lambda: "made" in window.bar.messages, timeout=15_000)
     assert (photos.parent / "report.html").read_text(encoding="utf-8").startswith("<!")
+
+
+def test_what_a_report_being_written_forbids_is_allowed_again_after_it(
+    qtbot: QtBot, window: MainWindow, photos: Path
+) -> None:
+    take_photos(qtbot, window, photos)
+    divide = window.actions_table["split"]
+    qtbot.waitUntil(divide.isEnabled)
+    written = threading.Event()
+    assert window.session is not None
+    window.session.imports.submit(written.wait)
+    workspace_of(window).refresh()
+    assert not divide.isEnabled()
+    written.set()
+    qtbot.waitUntil(divide.isEnabled)

@@ -9,8 +9,8 @@ from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu
 
 from app.models.curation_layout import FIRST_T0_COLUMN
-from dafusion_core.domain.records import Curation
-from dafusion_core.language import _, ngettext
+from dafusion_core.domain.records import Curation, Job
+from dafusion_core.language import _, count, ngettext
 
 if TYPE_CHECKING:
     from app.pages.curate.page import CuratePage
@@ -84,3 +84,11 @@ def show_column_menu(page: CuratePage, at: QPoint) -> None:
 
 def _decide(page: CuratePage, curation: Curation, ids: list[int], _checked: bool = False) -> None:
     page.decide(curation, ids)
+
+
+def job_name(job: Job) -> str:
+    """What a generation, or a preview that pictures were kept of, is called where one chooses."""
+    if job.kind == "preview":
+        return _("Job {id}: kept from a preview").format(id=job.id)
+    pictures = count(job.total, "{n:,} picture", "{n:,} pictures")
+    return _("Job {id}: {pictures}").format(id=job.id, pictures=pictures)

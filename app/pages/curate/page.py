@@ -26,7 +26,7 @@ from app.pages.curate.flat import FlatGrid
 from app.pages.curate.grid import CurationGrid
 from app.pages.curate.info_panel import InfoPanel
 from app.pages.curate.keys import DECISIONS, bind_keys
-from app.pages.curate.menus import show_column_menu, show_picture_menu
+from app.pages.curate.menus import job_name, show_column_menu, show_picture_menu
 from app.pages.curate.rates import RatesView
 from app.pages.curate.stage import MODE_NAMES, Stage, StageMode
 from app.session import Session
@@ -37,8 +37,8 @@ from app.widgets.page import Page
 from app.widgets.parts import EmptyState, Segments, action_button, row
 from app.widgets.region_overlay import overlay_of
 from dafusion_core.domain.changes import ProjectChanges
-from dafusion_core.domain.records import Curation, Job
-from dafusion_core.language import _, count
+from dafusion_core.domain.records import Curation
+from dafusion_core.language import _
 
 
 class CuratePage(Page):
@@ -190,7 +190,7 @@ class CuratePage(Page):
         self.job_box.blockSignals(True)
         self.job_box.clear()
         for job in reversed(jobs):
-            self.job_box.addItem(_job_name(job), job.id)
+            self.job_box.addItem(job_name(job), job.id)
         latest = newest(jobs, "generate")
         wanted = latest.id if latest and (followed_newest or shown is None) else shown
         self.job_box.setCurrentIndex(max(0, self.job_box.findData(wanted)))
@@ -392,11 +392,3 @@ class CuratePage(Page):
         if chosen and not self.session.is_read_only:
             project = self.project
             self.session.do(lambda: project.rate(chosen, stars))
-
-
-def _job_name(job: Job) -> str:
-    if job.kind == "preview":
-        return _("Job {id}: kept from a preview").format(id=job.id)
-    return _("Job {id}: {pictures}").format(
-        id=job.id, pictures=count(job.total, "{n:,} picture", "{n:,} pictures")
-    )

@@ -38,7 +38,7 @@ from dafusion_core.domain.records import Evaluation, Job, JobState, TrainingRun
 from dafusion_core.domain.specs import ModelFormat
 from dafusion_core.evaluation.verdict import ArmVerdict, Verdict, percent, points
 from dafusion_core.evaluation.wording import arm_title, explain_arm
-from dafusion_core.language import _, ngettext
+from dafusion_core.language import ENGLISH, _, ngettext, speaking
 
 FINDING_NAMES = {
     "helps": _("helps"),
@@ -221,7 +221,8 @@ class ReportPage(Page):
             from dafusion_core.datasets.pictures import make_thumbnail
             from dafusion_core.evaluation.report import render_report
 
-            return prepare(render_report(collect_report(project), make_thumbnail))
+            with speaking(ENGLISH):  # as it will be saved
+                return prepare(render_report(collect_report(project), make_thumbnail))
 
         self.session.imports.submit(work, self._show_page, self._on_render_error)
 
