@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QInputDialog, QMenu
+from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtWidgets import QInputDialog, QLabel, QMenu
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -23,6 +24,7 @@ from app.main import make_application
 from app.models.curation_filter import CurationFilter, Sort
 from app.models.grid_proxy import GridProxyModel
 from app.models.synthetic_list import SyntheticListModel
+from app.pages.curate.info_panel import breakable
 from app.pages.curate.menus import show_picture_menu
 from app.pages.curate.page import CuratePage
 from app.pages.curate.stage import StageMode
@@ -327,7 +329,12 @@ def test_the_info_panel_tells_the_whole_lineage(qtbot: QtBot, page: CuratePage) 
     assert found["Photo"].startswith("dandelion-")
     assert found["Prompt"] == "a photo of a dandelion"
     assert found["Erased"] == "nothing"
+    assert breakable("a photo of a dandelion") == "a photo of a dandelion"
+    assert breakable("4105065191435142812") == "410506519143\u200b5142812"
+    shown = [made.text() for made in page.info.findChildren(QLabel)]
+    assert max(len(word) for text in shown for word in re.split(r"[\s\u200b]", text)) <= 24
     page.info.copy_button.click()
+    assert "\u200b" not in QGuiApplication.clipboard().text()
     page.toggle_info()
     assert not page.info.isVisible()
 

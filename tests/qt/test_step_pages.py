@@ -19,7 +19,7 @@ from app.pages.train.experiments import ExperimentDialog, ExperimentsView
 from app.pages.train.mistakes import answers_of
 from app.pages.train.page import TrainPage
 from app.pages.train.runs import arm_words
-from app.plans import ConceptChoices, queue_concepts
+from app.plans import DEFAULTS, ConceptChoices, queue_concepts
 from app.steps import Step
 from app.widgets.model_picker import ModelPicker
 from app.widgets.plot import Line, Plot, smooth
@@ -138,7 +138,7 @@ def test_cells_of_the_matrix_open_their_pictures(
     wait_until_done(qtbot, window)
     workspace_of(window).show_step(Step.TRAIN)
     page = page_of(window, Step.TRAIN, TrainPage)
-    qtbot.waitUntil(lambda: page.table.rowCount() == 6)
+    qtbot.waitUntil(lambda: page.table.rowCount() == 2 * len(DEFAULTS.seeds))
     assert page.table.item(0, 1).text() == "real images only"
     page.show_part("mistakes")
     view = page.mistakes
@@ -275,7 +275,7 @@ def test_a_dropped_picture_is_asked_about(qtbot: QtBot, window: MainWindow, phot
     workspace_of(window).show_step(Step.TRAIN)
     page = page_of(window, Step.TRAIN, TrainPage)
     page.show_part("try")
-    assert page.try_it.run.count() == 6
+    assert page.try_it.run.count() == 2 * len(DEFAULTS.seeds)
     page.try_it.ask(photos / "spurge" / "spurge-01.png")
     qtbot.waitUntil(
         lambda: any(job.kind == "predict" for job in page.project.jobs()), timeout=10_000

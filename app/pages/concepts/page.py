@@ -100,7 +100,7 @@ class ConceptsPage(Page):
             item = self.table.horizontalHeaderItem(place)
             if item is not None:
                 item.setToolTip(tip)
-        self.note = label("", "muted")
+        self.note = label("", "muted", wrap=True)
         self.compare = button(_("Show before and after"), self._show_sheet, "link")
         content = QWidget()
         layout = QVBoxLayout(content)
@@ -109,7 +109,9 @@ class ConceptsPage(Page):
         layout.addWidget(self.form)
         self.table.setMinimumHeight(120)
         layout.addWidget(self.table, 2)
-        layout.addLayout(row(self.note, self.compare, None, self.retry))
+        below = row(self.note, self.compare, self.retry)
+        below.setStretch(0, 1)
+        layout.addLayout(below)
         layout.addWidget(card(self.curves), 2)
         self.looks = LooksView()
         self._looked_at: int | None = None

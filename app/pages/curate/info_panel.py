@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PySide6.QtCore import Qt
@@ -73,7 +74,7 @@ class InfoPanel(QFrame):
         for number, (name, value) in enumerate(lines):
             title = label(name, "muted")
             title.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-            shown = label(value, wrap=True, select=bool(name))
+            shown = label(breakable(value), wrap=True, select=bool(name))
             shown.setMinimumWidth(10)
             if name:
                 self.grid.addWidget(title, number, 0)
@@ -85,6 +86,11 @@ class InfoPanel(QFrame):
     def _copy(self) -> None:
         text = "\n".join(f"{name}: {value}" for name, value in self.lines)
         QGuiApplication.clipboard().setText(text)
+
+
+def breakable(text: str) -> str:
+    """The text with places to break very long words at, which cannot be seen."""
+    return re.sub(r"[^\s\u200b]{12}(?=\S)", "\\g<0>\u200b", text)
 
 
 def lineage_lines(found: Lineage) -> list[tuple[str, str]]:

@@ -27,6 +27,9 @@ from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import TrainingRun
 from dafusion_core.language import _, count
 
+NAMES = 150  # pixels at most for the names of the rows
+CELL = 36
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -64,6 +67,9 @@ class MistakesView(QWidget):
         self.table.fits_width = False
         self.table.verticalHeader().show()
         self.table.verticalHeader().setSectionsClickable(False)
+        self.table.verticalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.table.verticalHeader().setMaximumWidth(NAMES)
+        self.table.horizontalHeader().setMinimumSectionSize(CELL)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.model = ImageListModel(session.project, self)
@@ -100,6 +106,8 @@ class MistakesView(QWidget):
         self.table.set_columns(labels)
         self.table.setRowCount(len(labels))
         self.table.setVerticalHeaderLabels(labels)
+        for number, name in enumerate(labels):
+            self.table.verticalHeaderItem(number).setToolTip(name)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setTextElideMode(Qt.TextElideMode.ElideRight)
