@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dafusion_core.cli.running import resume_interrupted, run_queue
 from dafusion_core.cli.session import describe_job, opened
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.records import Job, JobState, UnitState
+from dafusion_core.language import ENGLISH, install
 
 
 def state_in_words(job: Job, blocked: dict[int, list[int]]) -> str:
@@ -169,6 +171,9 @@ def worker(out: Output, project_path: Path | None, devices: str | None, only_que
       dafusion worker --project weeds.dafusion
       dafusion worker --device cuda:0,cuda:1
     """
+    # The window names its language when it leaves its queue to this command: what is stored with
+    # the jobs is read there.
+    install(os.environ.get("DAFUSION_LANGUAGE", ENGLISH))
     with opened(out, project_path) as project:
         if not only_queued:
             for job in resume_interrupted(project):

@@ -17,6 +17,7 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.specs import TrainParameters
 from dafusion_core.engine import objective, parallel, sampling, tokens
 from dafusion_core.engine.models import DiffusionModel
+from dafusion_core.language import _
 
 __all__ = [
     "EsdExample",
@@ -98,7 +99,8 @@ def choose_parameters(unet: Any, choice: TrainParameters) -> dict[str, torch.nn.
     chosen = {name: value for name, value in unet.named_parameters() if _CHOICES[choice](name)}
     if not chosen:
         raise UserError(
-            f"This model has no parameters of the kind “{choice}”.", "Choose “full” instead."
+            _("This model has no parameters of the kind “{choice}”.").format(choice=choice),
+            _("Choose “full” instead."),
         )
     return chosen
 

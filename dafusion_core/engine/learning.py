@@ -25,6 +25,7 @@ from dafusion_core.domain.specs import InversionSpec, derive_seed
 from dafusion_core.engine import objective, parallel, sampling, templates, tokens
 from dafusion_core.engine.learning_state import LearningState
 from dafusion_core.engine.models import DiffusionModel
+from dafusion_core.language import _
 
 __all__ = [
     "Draw",
@@ -90,8 +91,10 @@ def prompt_ids(model: DiffusionModel, names: Sequence[str]) -> torch.Tensor:
     fitting = [prompt for prompt in prompts if not tokens.is_cut(model, prompt)]
     if not fitting:
         raise UserError(
-            f"The {len(names)} vectors of {names[0]} do not fit into a prompt of this model.",
-            "Use fewer vectors.",
+            _("The {number} vectors of {names} do not fit into a prompt of this model.").format(
+                number=len(names), names=names[0]
+            ),
+            _("Use fewer vectors."),
         )
     return tokens.token_ids(model, fitting)
 
@@ -217,12 +220,14 @@ def check_result(learner: Learner, vectors: torch.Tensor, gradient_sums: torch.T
     name = learner.concept.name
     if not bool(torch.isfinite(vectors).all()):
         raise UserError(
-            f"The embedding of {name} holds values that are not numbers.",
-            "Use a smaller learning rate.",
+            _("The embedding of {name} holds values that are not numbers.").format(name=name),
+            _("Use a smaller learning rate."),
         )
     still = (vectors == learner.start).all(dim=1) | (gradient_sums == 0)
     if bool(still.any()):
         raise UserError(
-            f"{int(still.sum())} of {len(vectors)} vectors of {name} did not learn anything.",
-            "Check the learning rate, and that the prompts hold every token.",
+            _("{still} of {number} vectors of {name} did not learn anything.").format(
+                still=int(still.sum()), number=len(vectors), name=name
+            ),
+            _("Check the learning rate, and that the prompts hold every token."),
         )

@@ -25,6 +25,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from dafusion_core.domain.errors import UserError
 from dafusion_core.engine import parallel, tokens
 from dafusion_core.engine.models import DiffusionModel
+from dafusion_core.language import _
 
 __all__ = [
     "PromptCache",
@@ -59,8 +60,8 @@ def make_scheduler(name: str, settings: Mapping[str, Any]) -> Any:
     """
     if name == "pndm" and settings.get("prediction_type") == "sample":
         raise UserError(
-            "The PNDM sampler cannot be used with a model that predicts pictures directly.",
-            "Choose DDIM.",
+            _("The PNDM sampler cannot be used with a model that predicts pictures directly."),
+            _("Choose DDIM."),
         )
     kind, fixed = _KINDS[name]
     scheduler = kind.from_config(dict(settings), **fixed)

@@ -33,6 +33,7 @@ from dafusion_core.engine.learning_state import SaveClock, moments_of, set_momen
 from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["Snapshot", "run", "take_snapshot"]
 
@@ -68,9 +69,9 @@ def run(
     _check_prompts(spec)
     for done, unit in enumerate(units):
         began = time.monotonic()
-        ctx.progress(done, len(units), "loading the model")
+        ctx.progress(done, len(units), _("loading the model"))
         model = shared_cache().get(spec.model, device=device, dtype=torch.float32)
-        with guard(device, "erasing a concept"):
+        with guard(device, _("erasing a concept")):
             _erase(_spec_of(spec, unit), unit, model, began, _Part(ctx, done, len(units)), ctx)
     ctx.progress(len(units), len(units), "done")
 
@@ -101,12 +102,14 @@ def _spec_of(spec: ErasureSpec, unit: JobUnit) -> ErasureSpec:
 
 def _check_prompts(spec: ErasureSpec) -> None:
     if any(not concept.strip() for concept in spec.concepts):
-        raise UserError("A concept to erase is empty.", "Name what is to be removed.")
+        raise UserError(_("A concept to erase is empty."), _("Name what is to be removed."))
     overlap = set(spec.concepts) & {*spec.preserve, spec.guide}
     if overlap:
         raise UserError(
-            f"“{min(overlap)}” is to be erased and to be kept at the same time.",
-            "Take it out of one of the lists.",
+            _("“{overlap}” is to be erased and to be kept at the same time.").format(
+                overlap=min(overlap)
+            ),
+            _("Take it out of one of the lists."),
         )
 
 
@@ -122,7 +125,8 @@ def _erase(
     for prompt in prompts:
         if tokens.is_cut(model, prompt):
             raise UserError(
-                f"“{prompt}” is longer than this model reads.", "Name the concept in fewer words."
+                _("“{prompt}” is longer than this model reads.").format(prompt=prompt),
+                _("Name the concept in fewer words."),
             )
     resolution = model.check_resolution(spec.resolution)
     before = take_snapshot(model, list(prompts), spec, part, (0.0, 0.05))
@@ -220,7 +224,7 @@ def _esd(
         seed=derive_seed("esd", unit.seed, spec.seed),
         per_trajectory=spec.per_trajectory,
         kept=erasure.KeptExamples(folder, identity),
-        on_step=lambda share: part.progress(0.05 + 0.6 * share, "sampling the frozen model"),
+        on_step=lambda share: part.progress(0.05 + 0.6 * share, _("sampling the frozen model")),
     )
     chosen = erasure.choose_parameters(student, spec.train_parameters)
     for value in chosen.values():
@@ -230,7 +234,7 @@ def _esd(
     path = folder / "training.safetensors"
     first = _continue(path, identity, chosen, optimiser, losses)
     if first:
-        ctx.log(f"Going on after step {first}.")
+        ctx.log(_("Going on after step {first}.").format(first=first))
     clock = SaveClock()
     pending: list[torch.Tensor] = []
     for step in range(first, spec.iterations):
@@ -253,8 +257,10 @@ def _esd(
             pending.clear()
             if not bool(torch.isfinite(values).all()):
                 raise UserError(
-                    f"The erasure broke down at step {step + 1}: the loss is not a number.",
-                    "Use a smaller learning rate.",
+                    _("The erasure broke down at step {step}: the loss is not a number.").format(
+                        step=step + 1
+                    ),
+                    _("Use a smaller learning rate."),
                 )
             losses.extend(values.tolist())
             ctx.metric("loss/erase", step + 1, float(values.mean()), unit)
@@ -333,14 +339,14 @@ def _check_changed(changed: dict[str, torch.Tensor], model: DiffusionModel) -> N
     """Refuse results that are not numbers or equal the base model. Raises UserError."""
     if not all(bool(torch.isfinite(value).all()) for value in changed.values()):
         raise UserError(
-            "The erased model holds values that are not numbers.",
-            "Use a smaller learning rate (ESD) or a larger ridge (UCE).",
+            _("The erased model holds values that are not numbers."),
+            _("Use a smaller learning rate (ESD) or a larger ridge (UCE)."),
         )
     own = dict(model.unet.named_parameters())
     if not changed or all(torch.equal(own[name], value) for name, value in changed.items()):
         raise UserError(
-            "The erasure changed nothing.",
-            "The concept may mean to this model what the guide means; choose another guide.",
+            _("The erasure changed nothing."),
+            _("The concept may mean to this model what the guide means; choose another guide."),
         )
 
 
@@ -375,7 +381,7 @@ def take_snapshot(
     pictures, predictions = [], []
     for n, prompt in enumerate(prompts):
         whole = span[0] + (span[1] - span[0]) * n / len(prompts)
-        part.progress(whole, "looking at the model")
+        part.progress(whole, _("looking at the model"))
         latents = sampling.generate_latents(
             model,
             [prompt] * len(seeds),
@@ -446,13 +452,16 @@ def _warn_if_left(spec: ErasureSpec, check: dict[str, Any], ctx: JobContext) -> 
     left = check["concept_left"]
     if left is None or left < _MUCH_LEFT:
         return
-    way_out = "Try more iterations or other parameters to train."
+    way_out = _("Try more iterations or other parameters to train.")
     if spec.method == "uce":
         way_out = "Try ESD."
         if spec.uce_tokens == "subject":
-            way_out = "Let UCE move the end mark too (subject+end), or try ESD."
+            way_out = _("Let UCE move the end mark too (subject+end), or try ESD.")
     ctx.log(
-        f"About {100 * min(left, 1):.0f} % of the concept's effect is left. {way_out}", "warning"
+        _("About {value:.0f} % of the concept's effect is left. {way_out}").format(
+            value=100 * min(left, 1), way_out=way_out
+        ),
+        "warning",
     )
 
 

@@ -27,6 +27,7 @@ from dafusion_core.engine.sampling import seeded
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.engine.trained import save_trained
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 
 __all__ = ["Fit", "class_accuracy"]
 
@@ -164,8 +165,10 @@ class Fit:
         weights = self._save(ctx.scratch / f"classifier-{unit.id}.safetensors")
         ctx.finish_unit(unit, {"weights": weights}, record)
         ctx.log(
-            f"{name}: {100 * last:.1f} % of the test images right (mean over classes), "
-            f"{self.speed.rate:.0f} examples per second."
+            _(
+                "{name}: {value:.1f} % of the test images right (mean over classes), "
+                "{rate:.0f} examples per second."
+            ).format(name=name, value=100 * last, rate=self.speed.rate)
         )
 
     def _do_epoch(self, epoch: int, unit: JobUnit, at: OnShare) -> dict[str, Any]:
@@ -219,8 +222,8 @@ class Fit:
                 recent = float(torch.stack(losses[-pending:]).mean())
                 if recent != recent:
                     raise UserError(
-                        "Training broke down: the loss is not a number.",
-                        "Use a smaller learning rate.",
+                        _("Training broke down: the loss is not a number."),
+                        _("Use a smaller learning rate."),
                     )
                 step = epoch * spec.iterations_per_epoch + i + 1
                 ctx.metric("loss/train", step, recent, unit)

@@ -46,6 +46,7 @@ from dafusion_core.engine.models import DiffusionModel, shared_cache
 from dafusion_core.engine.sdedit import Posterior, encode_posteriors
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import JobContext
+from dafusion_core.language import _
 from dafusion_core.methods.learning_tasks import Task, first_words, kept_path, make_task
 
 __all__ = ["Draw", "Learner", "draw_step", "run"]
@@ -66,7 +67,7 @@ def run(
     went wrong (values that are not numbers, vectors that never moved).
     """
     device = resolve_device(ctx.device)
-    ctx.progress(0, len(units), "loading the model")
+    ctx.progress(0, len(units), _("loading the model"))
     for unit in units:
         concept = inputs.concepts[str(unit.payload["concept_id"])]
         templates.check_neutral(concept.name, templates.OBJECT_TEMPLATES, spec.forbidden)
@@ -83,7 +84,7 @@ def run(
     ]
     for group in _groups(tasks, spec, _model(spec, None, device, ctx) if tasks else None):
         model = _model(spec, group[0].erasure, device, ctx)
-        with guard(device, f"learning {len(group)} concepts at once"):
+        with guard(device, _("learning {number} concepts at once").format(number=len(group))):
             _learn_group(spec, group, model, ctx, done, len(units))
         done += len(group)
     ctx.progress(len(units), len(units), "done")
@@ -324,7 +325,9 @@ def _backward(
     except OutOfMemory as error:
         if not is_first or model.unet.is_gradient_checkpointing:
             raise
-        ctx.log(f"{error.text} Going on with less memory and more time.", "warning")
+        ctx.log(
+            _("{text} Going on with less memory and more time.").format(text=error.text), "warning"
+        )
     release_memory(model.device)
     model.unet.enable_gradient_checkpointing()
     return _backward(model, learners, draws, trained, is_first=True, ctx=ctx)
@@ -351,7 +354,12 @@ def prepare(
                 path = ctx.resolve(image.path)
                 shown.append(images.load_pixels(path, resolution, images.BICUBIC)[0])
             except (BadImage, OSError) as error:
-                ctx.log(f"A picture of {concept.name} is left out: {error}", "warning")
+                ctx.log(
+                    _("A picture of {name} is left out: {error}").format(
+                        name=concept.name, error=error
+                    ),
+                    "warning",
+                )
         if shown:
             pixels = torch.stack(shown)
             sides[0].append(encode_posteriors(model, pixels))
@@ -359,8 +367,8 @@ def prepare(
                 sides[1].append(encode_posteriors(model, pixels.flip(-1)))
     if not sides[0]:
         raise UserError(
-            f"The class {concept.name} has no picture to learn from.",
-            "Add pictures to its training part, or leave the class out.",
+            _("The class {name} has no picture to learn from.").format(name=concept.name),
+            _("Add pictures to its training part, or leave the class out."),
         )
     first = tokens.initial_vector(model, first_words(spec, concept))
     return Learner(
@@ -383,9 +391,10 @@ def _note_losses(
     for learner, column in zip(learners, values.T, strict=True):
         if not bool(torch.isfinite(column).all()):
             raise UserError(
-                f"Learning {learner.concept.name} broke down at step {step}: the loss is not a "
-                "number any more.",
-                "Use a smaller learning rate.",
+                _(
+                    "Learning {name} broke down at step {step}: the loss is not a number any more."
+                ).format(name=learner.concept.name, step=step),
+                _("Use a smaller learning rate."),
             )
         learner.losses.extend(column.tolist())
         ctx.metric(f"loss/{learner.concept.name}", step, float(column.mean()), learner.unit)
@@ -421,7 +430,11 @@ def _look(loop: _Loop, step: int) -> None:
     path = images.save_png(
         images.contact_sheet(rows), ctx.scratch / f"preview-{loop.learners[0].unit.id}-{step}.png"
     )
-    ctx.preview(path, f"{', '.join(named)}: step {step} of {spec.steps}")
+    ctx.preview(
+        path,
+        # Not translated: the window reads names, hashes and the step out of it.
+        f"{', '.join(named)}: step {step} of {spec.steps}",
+    )
 
 
 def vectors_hash(vectors: torch.Tensor) -> str:
@@ -472,8 +485,9 @@ def _finish(learner: Learner, end: LearningState, loop: _Loop, seconds: float) -
     ctx.finish_unit(learner.unit, files, record)
     kept_path(ctx, learner.unit).unlink(missing_ok=True)
     ctx.log(
-        f"Learned {learner.concept.name}: loss at fixed noise {learner.held_out_before:.4f} → "
-        f"{after:.4f}."
+        _("Learned {name}: loss at fixed noise {held_out_before:.4f} → {after:.4f}.").format(
+            name=learner.concept.name, held_out_before=learner.held_out_before, after=after
+        )
     )
 
 
@@ -503,4 +517,8 @@ def _import(
     name = f"{tokens.file_stem(concept.placeholder)}-{unit.id}.safetensors"
     file = tokens.write_embedding(ctx.scratch / name, concept.placeholder, vectors)
     ctx.finish_unit(unit, {"embedding": file}, record)
-    ctx.log(f"Imported {concept.name} from {path.name}: {len(vectors)} vectors.")
+    ctx.log(
+        _("Imported {name} from {name2}: {number} vectors.").format(
+            name=concept.name, name2=path.name, number=len(vectors)
+        )
+    )

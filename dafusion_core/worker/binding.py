@@ -39,6 +39,7 @@ from dafusion_core.domain.specs import (
     PreviewSpec,
     TrainingSpec,
 )
+from dafusion_core.language import _
 from dafusion_core.storage.annotation import find_regions
 from dafusion_core.storage.concepts import (
     all_concepts,
@@ -88,7 +89,10 @@ def _erasure(db: Database, job_id: int | None) -> FileInput | None:
         return None
     models = erased_models(db, job_id)
     if not models:
-        raise UserError(f"Job {job_id} left no erased model.", "Run that erasure again.")
+        raise UserError(
+            _("Job {job_id} left no erased model.").format(job_id=job_id),
+            _("Run that erasure again."),
+        )
     return FileInput(path=models[-1].path, sha256=models[-1].sha256)
 
 
@@ -112,8 +116,10 @@ def _erasures(
     missing = [c.name for c in concepts.values() if c.images and c.name not in by_name]
     if missing:
         raise UserError(
-            f"Job {job_id} made one model per concept, but none without {', '.join(missing)}.",
-            "Erase these classes too, by the names they have in the project.",
+            _("Job {job_id} made one model per concept, but none without {missing}.").format(
+                job_id=job_id, missing=", ".join(missing)
+            ),
+            _("Erase these classes too, by the names they have in the project."),
         )
     return {key: by_name[c.name] for key, c in concepts.items() if c.name in by_name}
 
@@ -139,8 +145,10 @@ def bind_inversion(db: Database, spec: InversionSpec) -> InversionInputs:
     empty = [concept.name for concept in concepts.values() if not concept.images]
     if empty:
         raise UserError(
-            f"These classes have no training image in the split: {', '.join(empty)}.",
-            "Add images or make another split.",
+            _("These classes have no training image in the split: {empty}.").format(
+                empty=", ".join(empty)
+            ),
+            _("Add images or make another split."),
         )
     return InversionInputs(
         concepts=concepts,
@@ -156,8 +164,10 @@ def _imported(spec: InversionSpec, concepts: dict[str, ConceptInput]) -> dict[st
     unknown = [item.concept for item in spec.imported if item.concept not in keys]
     if unknown:
         raise UserError(
-            f"There is no class “{unknown[0]}” to import an embedding for.",
-            f"Classes: {', '.join(keys)}.",
+            _("There is no class “{unknown}” to import an embedding for.").format(
+                unknown=unknown[0]
+            ),
+            _("Classes: {keys}.").format(keys=", ".join(keys)),
         )
     return {keys[item.concept]: FileInput(item.path, item.sha256) for item in spec.imported}
 
@@ -175,8 +185,13 @@ def bind_generation(db: Database, spec: GenerationPlan) -> GenerationInputs:
         missing = [c.name for key, c in concepts.items() if key not in embeddings and c.images]
         if missing:
             raise UserError(
-                f"No token embedding was learned for: {', '.join(missing)}.",
-                "Retry the inversion first; without it the base model would draw something else.",
+                _("No token embedding was learned for: {missing}.").format(
+                    missing=", ".join(missing)
+                ),
+                _(
+                    "Retry the inversion first; without it the base "
+                    "model would draw something else."
+                ),
             )
     sources = {str(image.id): image for c in concepts.values() for image in c.images}
     return GenerationInputs(
@@ -196,8 +211,10 @@ def bind_preview(db: Database, spec: PreviewSpec) -> GenerationInputs:
     key = str(spec.image_id)
     if key not in whole.sources:
         raise UserError(
-            f"Image {spec.image_id} is not a training image of this split.",
-            "Synthetic images are made from training images only: choose one of those.",
+            _("Image {image_id} is not a training image of this split.").format(
+                image_id=spec.image_id
+            ),
+            _("Synthetic images are made from training images only: choose one of those."),
         )
     return replace(
         whole,
@@ -222,9 +239,11 @@ def _check_learned(db: Database, inversion_job: int | None, split_id: int) -> No
     held = sorted(i for i in learned if parts.get(i) in (Part.TEST, Part.VALIDATION))
     if held:
         raise LeakError(
-            f"Job {inversion_job} learned its words from {len(held)} images that are now held out "
-            f"for validation or testing (such as image {held[0]}).",
-            "Learn the words again with the current split.",
+            _(
+                "Job {inversion_job} learned its words from {number} images that are now held "
+                "out for validation or testing (such as image {held})."
+            ).format(inversion_job=inversion_job, number=len(held), held=held[0]),
+            _("Learn the words again with the current split."),
         )
 
 
@@ -236,8 +255,8 @@ def _regions(db: Database, sources: dict[str, ImageInput]) -> dict[str, tuple[Re
         found[key] = (*found.get(key, ()), RegionInput(region.kind.value, dict(region.data)))
     if not found:
         raise UserError(
-            "No training image has a region, so there is nothing to keep or to edit alone.",
-            "Draw regions or import masks, or generate without a mask.",
+            _("No training image has a region, so there is nothing to keep or to edit alone."),
+            _("Draw regions or import masks, or generate without a mask."),
         )
     return found
 
@@ -288,8 +307,10 @@ def _synthetics(db: Database, arm: Arm, use_undecided: bool) -> dict[str, tuple[
             by_source[key] = (*by_source.get(key, ()), image.path)
     if not by_source:
         raise UserError(
-            f"Arm “{arm.name}” has no synthetic image to train on: none is kept.",
-            "Keep some in curation, or allow undecided ones.",
+            _("Arm “{name}” has no synthetic image to train on: none is kept.").format(
+                name=arm.name
+            ),
+            _("Keep some in curation, or allow undecided ones."),
         )
     return by_source
 
