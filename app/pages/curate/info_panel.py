@@ -90,7 +90,7 @@ class InfoPanel(QFrame):
 
 def breakable(text: str) -> str:
     """The text with places to break very long words at, which cannot be seen."""
-    return re.sub(r"[^\s\u200b]{12}(?=\S)", "\\g<0>\u200b", text)
+    return re.sub(r"[^\s\u200b]{17}(?=\S)", "\\g<0>\u200b", text)
 
 
 def lineage_lines(found: Lineage) -> list[tuple[str, str]]:
