@@ -91,6 +91,12 @@ class ThumbnailDelegate(QStyledItemDelegate):
             ring = QRectF(cell).adjusted(inset, inset, -inset, -inset)
             painter.drawRoundedRect(ring, RADIUS + 2, RADIUS + 2)
             painter.restore()
+        self.paint_over(painter, cell, index)
+
+    def paint_over(
+        self, painter: QPainter, cell: QRect, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """For delegates that add something to a cell when it has been painted."""
 
     def _paint_look(self, painter: QPainter, frame: QRect, look: Look) -> bool:
         """Paint the picture; False if it is not loaded yet and something else stands for it."""

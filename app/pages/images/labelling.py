@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QObject,
     QPersistentModelIndex,
     QPoint,
+    QRect,
     QRectF,
     Qt,
     Signal,
@@ -22,7 +23,6 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QLineEdit,
     QMenu,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -56,14 +56,10 @@ class RegionThumbnails(ThumbnailDelegate):
         super().__init__(session.thumbnails, parent)
         self._overlay = overlay_of(session)
 
-    def paint(
-        self,
-        painter: QPainter,
-        option: QStyleOptionViewItem,
-        index: QModelIndex | QPersistentModelIndex,
+    def paint_over(
+        self, painter: QPainter, cell: QRect, index: QModelIndex | QPersistentModelIndex
     ) -> None:
-        """The picture, then its regions where it is shown."""
-        super().paint(painter, option, index)
+        """The regions of the picture, where it is shown."""
         is_wanted = self._overlay.is_on and self._overlay.has_any
         record = index.data(RECORD_ROLE) if is_wanted else None
         if not isinstance(record, ImageRecord) or not self._overlay.regions(record.id):
@@ -72,7 +68,7 @@ class RegionThumbnails(ThumbnailDelegate):
         ratio = device.devicePixelRatio() if device else 1.0
         pixmap = self._loader.get(index.data(PATH_ROLE), round(self.size * ratio))
         if pixmap is not None:
-            frame = QRectF(option.rect).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+            frame = QRectF(cell).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
             area = fitted(pixmap, frame)
             self._overlay.paint(painter, area, record.id, (record.width, record.height))
 
