@@ -43,7 +43,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     if not os.path.exists("/proc/self/fd"):
         pytest.skip("open files cannot be asked for their names here")
-    monkeypatch.setattr(objects_module.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     return seen
 
 
