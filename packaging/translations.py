@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import string
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
@@ -26,6 +27,7 @@ FOLDERS = ("app", "dafusion_core")
 # Function → which of its arguments are texts; "c" is the context of the one after it.
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "count": (2, 3), "pgettext": ((1, "c"), 2)}
 WIDTH = 96
+DATE = datetime(2026, 1, 1, tzinfo=UTC)  # of every catalogue: Babel wants one
 
 Texts = str | tuple[str, ...] | list[str]
 
@@ -37,7 +39,7 @@ def catalogues() -> list[Path]:
 
 def extract() -> Catalog:
     """What is marked in the code, in the order of files and lines."""
-    made = Catalog(project="DA-Fusion Studio", fuzzy=False, charset="utf-8")
+    made = Catalog(project="DA-Fusion Studio", version="1", fuzzy=False, charset="utf-8")
     for folder in FOLDERS:
         found = extract_from_dir(
             str(ROOT / folder),
@@ -96,7 +98,8 @@ def keys(catalogue: Catalog) -> set[tuple[str, ...]]:
 
 
 def compiled(catalogue: Catalog) -> bytes:
-    """The .mo file of a catalogue."""
+    """The .mo file of a catalogue, without the time of its making: same texts, same file."""
+    catalogue.creation_date = catalogue.revision_date = DATE
     buffer = io.BytesIO()
     write_mo(buffer, catalogue)
     return buffer.getvalue()
