@@ -83,15 +83,15 @@ class Relocation(QObject):
         self._window.close_project(is_asking=False)
 
     def _may_stop(self, running: int) -> bool:
-        box = QMessageBox(self._window)
-        box.setWindowTitle(_("Work is running"))
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setText(count(running, "{n:,} job is running.", "{n:,} jobs are running."))
-        box.setInformativeText(
+        from app.dialogs.closing import running_box
+
+        box = running_box(
+            self._window,
+            running,
             _(
                 "A project cannot be moved while it is worked on. Work stops after this step, "
                 "what is finished is kept, and you can resume it at the new place."
-            )
+            ),
         )
         go = box.addButton(_("Stop and move"), QMessageBox.ButtonRole.AcceptRole)
         stay = box.addButton(_("Do not move"), QMessageBox.ButtonRole.RejectRole)

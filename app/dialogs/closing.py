@@ -21,17 +21,25 @@ class Closing(StrEnum):
     STAY = "stay"
 
 
-def ask_closing(parent: QWidget, number: int) -> Closing:
-    """Ask. Nothing is lost with any answer."""
+def running_box(parent: QWidget, number: int, words: str) -> QMessageBox:
+    """A question about jobs that are running; `words` say what becomes of them."""
     box = QMessageBox(parent)
     box.setWindowTitle(_("Work is running"))
     box.setIcon(QMessageBox.Icon.Question)
     box.setText(count(number, "{n:,} job is running.", "{n:,} jobs are running."))
-    box.setInformativeText(
+    box.setInformativeText(words)
+    return box
+
+
+def ask_closing(parent: QWidget, number: int) -> Closing:
+    """Ask. Nothing is lost with any answer."""
+    box = running_box(
+        parent,
+        number,
         _(
             "What is finished is kept either way. Without the window, work goes on until the queue "
             "is empty; opened meanwhile, the project can be looked at but not changed."
-        )
+        ),
     )
     stop = box.addButton(_("Stop after this step and close"), QMessageBox.ButtonRole.AcceptRole)
     keep = box.addButton(_("Keep running without the window"), QMessageBox.ButtonRole.AcceptRole)

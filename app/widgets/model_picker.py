@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Literal, cast
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from app.costs import size_words
@@ -43,6 +44,7 @@ class ModelPicker(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setAcceptDrops(True)
         self.kind = choice(KINDS, _("Base model"))
         self.place = QLineEdit()
         self.place.setAccessibleName(_("Where the base model is"))
@@ -114,6 +116,31 @@ class ModelPicker(QWidget):
         facts = "" if is_hub else self.facts
         self.note.setText(problem if says_problem else f"{NOTES[kind]} {facts}".strip())
         self.changed.emit()
+
+    def _dropped(self, event: QDropEvent) -> Path | None:
+        for url in event.mimeData().urls():
+            path = Path(url.toLocalFile())
+            is_model = (path / "model_index.json").is_file() or path.suffix == ".safetensors"
+            if url.isLocalFile() and is_model:
+                return path
+        return None
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """A diffusers folder, or a checkpoint; pictures go to the window."""
+        if self._dropped(event) is not None:
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+        else:
+            event.ignore()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take it as the base model."""
+        path = self._dropped(event)
+        if path is not None:
+            event.accept()
+            kind = "folder" if path.is_dir() else "file"
+            self.kind.setCurrentIndex(self.kind.findData(kind))
+            self.place.setText(str(path))
 
     def _browse(self) -> None:
         if self.kind.currentData() == "folder":

@@ -260,3 +260,17 @@ def test_a_model_is_looked_up_then_fetched_as_a_job(
     qtbot.waitUntil(lambda: "licence: openrail" in hub.note.text())
     assert not hub.go.isVisible()
     assert [one.id for one in page.project.jobs()] == [job.id]
+
+
+def test_a_model_is_dropped_on_the_picker(page: ConceptsPage, tmp_path: Path) -> None:
+    picker = page.form.model
+    drop(picker, tmp_path)  # no model: nothing happens
+    assert picker.source.kind == "bundled"
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+    drop(picker, folder)
+    assert (picker.source.kind, picker.source.location) == ("folder", str(folder))
+    (tmp_path / "one.safetensors").write_bytes(b"")
+    drop(picker, tmp_path / "one.safetensors")
+    assert (picker.source.kind, picker.problem) == ("file", "")
