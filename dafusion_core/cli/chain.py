@@ -215,5 +215,5 @@ def demo(out: Output, project_path: Path, devices: str | None, again: bool) -> i
     with opened(out, project_path) as project:
         if not project.image_count():
             sample = resource_path("sample")
-            import_with_progress(out, project, sample, is_reference=False, is_ours=True)
+            import_with_progress(out, project, sample, is_reference=False)
         return run_chain(out, project, ChainOptions(), devices, is_again=again)

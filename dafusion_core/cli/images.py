@@ -163,12 +163,8 @@ def import_with_progress(
     source: Path | ImportPlan,
     *,
     is_reference: bool,
-    is_ours: bool = False,
 ) -> dict[str, Any]:
-    """Import and tell about it; the report as JSON values.
-
-    With `is_ours` the folder came with the program, and its remarks are known.
-    """
+    """Import and tell about it; the report as JSON values."""
     is_stopping = False
 
     def stop() -> None:
@@ -195,8 +191,7 @@ def import_with_progress(
     known = f" ({report.skipped_known:,} were there already)" if report.skipped_known else ""
     out.say(f"Imported {plural(report.imported, 'picture')}{known}.")
     out.table(("class", "pictures"), sorted(report.per_label.items())) if report.per_label else None
-    if not is_ours:
-        _tell_problems(out, report, refused)
+    _tell_problems(out, report, refused)
     return {
         "imported": report.imported,
         "already_there": report.skipped_known,
