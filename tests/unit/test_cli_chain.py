@@ -84,7 +84,8 @@ def test_again_makes_a_new_chain(dafusion: CommandLine) -> None:
 def test_demo_uses_the_sample_that_comes_with_the_program(
     dafusion: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "resources").mkdir()
+    (tmp_path / "resources" / "backbones").mkdir(parents=True)
+    (tmp_path / "resources" / resources.BACKBONES["resnet50"]).touch()
     (tmp_path / "photos").rename(tmp_path / "resources" / "sample")
     monkeypatch.setattr(resources, "_PLACES", (tmp_path / "resources",))
     done = dafusion.ok("demo")
