@@ -80,7 +80,7 @@ def test_the_whole_chain_runs_in_order(project: Project) -> None:
     assert started == [job.id for job in jobs]
     assert len([event for event in events if isinstance(event, WorkerReady)]) == 1
     assert len(contents(project)) == jobs[2].total
-    assert len(project.runs()) == 6
+    assert len(project.runs()) == 2 * len(df.ChainOptions().seeds)
     assert project.metrics(jobs[1].id)
     (verdict,) = project.evaluations()
     assert "DA-Fusion" in str(verdict.result)

@@ -25,7 +25,8 @@ def test_an_experiment_from_plan_to_table(dafusion: CommandLine, tmp_path: Path)
     assert "quick" in dafusion.ok("experiment")["presets"]
     refused = dafusion("experiment", "run")
     assert (refused.code, "no experiment" in refused.err) == (2, True)
-    planned = dafusion.ok("experiment", "plan", "quick", "--shots", "1,all", "--seeds", "0-1")
+    shape = ("--shots", "1,all", "--seeds", "0-1", "--protocol", "paper")
+    planned = dafusion.ok("experiment", "plan", "quick", *shape)
     assert (planned["jobs"], planned["shots"]) == (17, [1, 0])
     half = dafusion.ok("experiment", "show")
     assert half["table"]["finished"] == 0
