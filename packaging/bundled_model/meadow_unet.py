@@ -23,6 +23,7 @@ from meadow_vae import level_rate
 from models import encode, token_ids, train_scheduler
 from train_unet import min_snr
 
+from dafusion_core.engine.parallel import run_parts
 from dafusion_core.engine.templates import OBJECT_TEMPLATES
 from dafusion_core.meadow import describe, write_caption
 
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--warm", type=Path, help="earlier unet.pt whose weights to begin with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=1, help="of a batch, each on a core")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--smoke", action="store_true", help="tiny network, a minute")
     args = parser.parse_args()
@@ -154,6 +156,21 @@ def main() -> None:
         common.save_atomic(state, path)
         common.say(saved=step, samples=samples, seconds=time.time() - begin)
 
+    weights_of_unet = list(unet.parameters())
+
+    def share_of(
+        noisy: torch.Tensor, t: torch.Tensor, hidden: torch.Tensor, noise: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> tuple[float, tuple[torch.Tensor, ...]]:  # fmt: skip
+        """Error of some examples of a batch, summed, and the gradients of their loss."""
+        hidden.requires_grad_()
+        guess = unet(noisy.contiguous(memory_format=torch.channels_last), t, hidden).sample
+        square = (guess - noise).square()
+        error = (square * (weight / weight.mean((1, 2, 3), keepdim=True))).mean((1, 2, 3))
+        loss = (error * min_snr(alphas, t)).sum()
+        plain = float(square.detach().mean((1, 2, 3)).sum())
+        return plain, torch.autograd.grad(loss, [*weights_of_unet, hidden])
+
     while step < args.steps and time.time() - begin < limit:
         part = max(step / args.steps, (time.time() - begin) / limit)
         for group in optimiser.param_groups:
@@ -167,19 +184,19 @@ def main() -> None:
         even = torch.arange(args.batch) + torch.rand(args.batch, generator=generator)
         t = (even / args.batch * len(alphas)).long().clamp(max=len(alphas) - 1).to(device)
         noise = torch.randn(x.shape, generator=generator).to(device)
-        noisy = noiser.add_noise(x, noise, t).contiguous(memory_format=torch.channels_last)
+        noisy = noiser.add_noise(x, noise, t)
         hidden = both["words"](prompt, data["genomes"][pick].to(device), 0.1)
-        guess = unet(noisy, t, hidden).sample
         weight = data["weights"][pick].float().to(device)
-        square = (guess - noise).square()
-        error = (square * (weight / weight.mean((1, 2, 3), keepdim=True))).mean((1, 2, 3))
-        loss = (error * min_snr(alphas, t)).mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        rows = [x.tensor_split(args.parts) for x in (noisy, t, hidden.detach(), noise, weight)]
+        found = run_parts(share_of, list(zip(*rows, strict=True)))
+        for place, p in enumerate(weights_of_unet):
+            p.grad = sum(gradients[place] for _, gradients in found) / args.batch
+        hidden.backward(torch.cat([gradients[-1] for _, gradients in found]) / args.batch)
         torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimiser.step()
         average.update(both, step)
-        value = float(square.detach().mean())
+        value = sum(error for error, _ in found) / args.batch
         running = value if running is None else keep * running + (1 - keep) * value
         step, samples = step + 1, samples + args.batch
         if step % (10 if args.smoke else 100) == 0:
