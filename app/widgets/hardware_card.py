@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from datetime import date
 from pathlib import Path
@@ -56,6 +55,21 @@ def allows(gpu_gib: float | None) -> str:
             "Stable Diffusion 1.x fits for learning and generating; full erasure (ESD) may not."
         )
     return _("Stable Diffusion fits with every method.")
+
+
+def topic_title(topic: str) -> str:
+    """What was looked at, as people read it; names of programs stay."""
+    if topic.startswith("Device "):
+        return _("Device {name}").format(name=topic.removeprefix("Device "))
+    return {
+        "Program": _("Program"),
+        "Memory": _("Memory"),
+        "Disk": _("Disk"),
+        "Devices": _("Devices"),
+        "Bundled model": _("Bundled model"),
+        "Project": _("Project"),
+        "Settings": _("Settings"),
+    }.get(topic, topic)
 
 
 class HardwareCard(QFrame):
@@ -109,13 +123,12 @@ class HardwareCard(QFrame):
         for finding in answer.get("findings", []):
             topic, value = str(finding["topic"]), str(finding["value"])
             if topic == "torch" or topic.startswith("Device"):
-                self.lines[topic] = value
+                self.lines[topic_title(topic)] = value
             if topic.startswith("Device cuda"):
-                total = re.search(r"of ([0-9.]+) GB", value)
-                gpu = max(gpu or 0.0, float(total.group(1)) if total else 0.0)
+                gpu = max(gpu or 0.0, finding.get("total_bytes", 0) / 1e9)
             # A card that torch cannot use is only a note to the doctor; here it decides a lot.
             if finding["state"] == "problem" or (topic == "torch" and finding["text"]):
-                wrong.append(f"{topic}: {finding['text']}")
+                wrong.append(f"{topic_title(topic)}: {finding['text']}")
         self.verdict.setText("\n".join([*wrong, allows(gpu)]))
         found = {name: self.lines[name] for name in self.lines if name not in self._at_once}
         stored = {"lines": found, "verdict": self.verdict.text(), "day": date.today().isoformat()}

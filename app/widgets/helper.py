@@ -9,6 +9,8 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 
+from dafusion_core.language import current
+
 
 class Helper(QObject):
     """One command at a time. It is ended with `end`, or with what it belongs to.
@@ -34,10 +36,11 @@ class Helper(QObject):
     def start(self, *arguments: str, online: bool = False) -> None:
         """Run a command with `--json`; `online` lets it reach the hub."""
         process = QProcess(self)
+        environment = QProcessEnvironment.systemEnvironment()
+        environment.insert("DAFUSION_LANGUAGE", current())  # its sentences are shown
         if online:
-            environment = QProcessEnvironment.systemEnvironment()
             environment.remove("HF_HUB_OFFLINE")
-            process.setProcessEnvironment(environment)
+        process.setProcessEnvironment(environment)
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(lambda _error: self._on_finished())
         self._process = process

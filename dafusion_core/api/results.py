@@ -17,14 +17,20 @@ from dafusion_core.datasets.pictures import make_thumbnail
 from dafusion_core.domain.records import Curation, Job, JobState, Part
 from dafusion_core.domain.specs import load_spec
 from dafusion_core.evaluation import figures, pdf, report
+from dafusion_core.evaluation.fonts import can_print
 from dafusion_core.evaluation.inspection import Inspection, inspect_record
 from dafusion_core.evaluation.method_text import describe_method, list_settings
 from dafusion_core.evaluation.verdict import Verdict
-from dafusion_core.language import ENGLISH, speaking
+from dafusion_core.evaluation.wording import arm_title
+from dafusion_core.language import ENGLISH, _, speaking, spoken
 from dafusion_core.storage.concepts import concept_labels, inversion_files, sheet_paths
 
 EXAMPLES_PER_CLASS = 2
 MOST_LOOKS = 12  # learned words whose previews are shown
+FONT_IS_MISSING = (
+    "This computer has no font with the letters of the chosen language, so this PDF is in English. "
+    "The report as an HTML page is in that language."
+)
 _STEPS = {"erase": "erasure", "invert": "inversion", "generate": "generation", "train": "training"}
 
 
@@ -75,24 +81,35 @@ def _items(project: Project, what: str, real: bool) -> Iterator[ExportItem]:
         )
 
 
-def write_report(project: Project, path: Path | str) -> Path:
+def write_report(project: Project, path: Path | str, *, language: str | None = None) -> Path:
     """Write the newest verdict and all that led to it as one file; return its path.
 
-    A name that ends in .pdf gives a PDF, any other an HTML page that needs nothing else. Raises
-    UserError when `path` is a folder, EnvironmentProblem when it cannot be written.
+    A name that ends in .pdf gives a PDF, any other an HTML page that needs nothing else.
+    `language`: "en" or "ko"; by default the installed one, English in a script. A PDF is English
+    where the computer has no font for the language, and says so. Raises UserError when `path` is
+    a folder, EnvironmentProblem when it cannot be written.
     """
-    with speaking(ENGLISH):  # the same file whoever writes it; the PDF has no Korean letters
-        if Path(path).suffix.lower() == ".pdf":
+    wanted = language or spoken()
+    if Path(path).suffix.lower() != ".pdf":
+        with speaking(wanted):
+            return report.write_report(collect_report(project), path, make_thumbnail)
+    if can_print(wanted):
+        with speaking(wanted):
             return pdf.write_pdf(collect_report(project), path, make_thumbnail)
-        return report.write_report(collect_report(project), path, make_thumbnail)
+    with speaking(ENGLISH):
+        return pdf.write_pdf(collect_report(project), path, make_thumbnail, FONT_IS_MISSING)
 
 
-def write_figures(project: Project, folder: Path | str) -> list[Path]:
+def write_figures(
+    project: Project, folder: Path | str, *, language: str | None = None
+) -> list[Path]:
     """Write every figure of the report into `folder`, as SVG and as PNG; return the paths.
 
-    Raises EnvironmentProblem when they cannot be drawn or written.
+    `language`: as for `write_report`; English where the computer has no font for it. Raises
+    EnvironmentProblem when they cannot be drawn or written.
     """
-    with speaking(ENGLISH):
+    wanted = language or spoken()
+    with speaking(wanted if can_print(wanted) else ENGLISH):
         data = collect_report(project)
         drawn = figures.all_figures(
             data.verdict, data.experiments, data.losses, data.accuracies, data.inspection
@@ -107,14 +124,18 @@ def collect_report(project: Project) -> report.ReportData:
     generation = chain.get("generate")
     return report.ReportData(
         project=project.name,
-        created_at=datetime.now().strftime("%d %B %Y, %H:%M"),
+        created_at=datetime.now().strftime(_("%d %B %Y, %H:%M")),
         method=_method(chain),
+        method_for_papers=_method_for_papers(chain),
         verdict=Verdict.from_dict(evaluations[-1].result) if evaluations else None,
         real=_real_counts(project),
         synthetic=_synthetic_counts(project, generation),
         examples=tuple(_examples(project, generation)),
         settings=tuple(
-            report.SettingsBlock(f"Job {job.id}: {job.title}", tuple(list_settings(job.spec)))
+            report.SettingsBlock(
+                _("Job {id}: {title}").format(id=job.id, title=job.title),
+                tuple(list_settings(job.spec)),
+            )
             for job in chain.values()
         ),
         hashes=_hashes(project, chain),
@@ -136,12 +157,18 @@ def _curves(project: Project, training: Job | None, series: str) -> dict[str, li
     """Run → points of one curve."""
     if training is None:
         return {}
-    names = {unit.id: unit.key.replace("/", ", seed ") for unit in project.units(training.id)}
+    names = {unit.id: _curve_title(unit.key) for unit in project.units(training.id)}
     curves: dict[str, list[Any]] = {}
     for metric in project.metrics(training.id, series):
         name = names.get(metric.unit_id or 0, series)
         curves.setdefault(name, []).append((metric.step, metric.value))
     return curves
+
+
+def _curve_title(key: str) -> str:
+    """The name of a run from the key of its unit, ARM/SEED."""
+    arm, slash, seed = key.rpartition("/")
+    return _("{arm}, seed {seed}").format(arm=arm_title(arm), seed=seed) if slash else key
 
 
 def _inspection(project: Project, training: Job | None) -> Inspection | None:
@@ -162,12 +189,16 @@ def _sheets(project: Project, erasure: Job | None) -> Iterator[report.Sheet]:
         if model.id not in sheets:
             continue
         measured = [
-            f"{name}: {100 * left:.0f} % of its effect is left"
+            _("{name}: {share:.0f} % of its effect is left").format(name=name, share=100 * left)
             for name, left in _left_over(model.record)
         ]
-        which = f", the model without {', '.join(model.concepts)}" if len(models) > 1 else ""
+        title = (
+            _("Erasure check, the model without {names}: before (left) and after (right)")
+            if len(models) > 1
+            else _("Erasure check: before (left) and after (right)")
+        )
         yield report.Sheet(
-            f"Erasure check{which}: before (left) and after (right)",
+            title.format(names=", ".join(model.concepts)),
             "; ".join(measured),
             project.file.objects.path(sheets[model.id]),
         )
@@ -180,14 +211,17 @@ def _learned_looks(project: Project, inversion: Job | None) -> Iterator[report.S
     records = {found.concept_id: found.record for found in project.embeddings(inversion.id)}
     names = concept_labels(project.file.db)
     sheets = inversion_files(project.file.db, inversion.id, "previews")
-    for concept_id, (path, _) in list(sheets.items())[:MOST_LOOKS]:
+    for concept_id, (path, _hash) in list(sheets.items())[:MOST_LOOKS]:
         record = records.get(concept_id, {})
-        rows = [f"step {row['step']} ({row['hash']})" for row in record.get("previews", ())]
+        rows = [
+            _("step {step} ({hash})").format(step=row["step"], hash=row["hash"])
+            for row in record.get("previews", ())
+        ]
         yield report.Sheet(
-            f"What the word for “{names.get(concept_id, concept_id)}” draws",
-            "From noise and the learned word alone, no photo; rows from the top: "
-            + (", ".join(rows) or "not recorded")
-            + ".",
+            _("What the word for “{name}” draws").format(name=names.get(concept_id, concept_id)),
+            _("From noise and the learned word alone, no photo; rows from the top: {rows}.").format(
+                rows=", ".join(rows) or _("not recorded")
+            ),
             project.file.objects.path(path),
         )
 
@@ -204,10 +238,14 @@ def _licence(chain: dict[str, Job]) -> str:
     for kind in ("generate", "invert", "erase"):
         model = chain[kind].spec.get("model", {}) if kind in chain else {}
         if model.get("kind") == "bundled":
-            return "Base model: the one bundled with this program (Apache-2.0, see its model card)."
+            return _(
+                "Base model: the one bundled with this program (Apache-2.0, see its model card)."
+            )
         if model:
             place = f"{model.get('location', '')} {model.get('revision', '')}".strip()
-            return f"Base model: {place}. Its licence is that of its publisher; see its model card."
+            return _(
+                "Base model: {place}. Its licence is that of its publisher; see its model card."
+            ).format(place=place)
     return ""
 
 
@@ -230,6 +268,14 @@ def _method(chain: dict[str, Job]) -> tuple[str, ...]:
     if "compare" in chain:
         specs["evaluation"] = load_spec("compare", chain["compare"].spec)
     return describe_method(**specs)
+
+
+def _method_for_papers(chain: dict[str, Job]) -> tuple[str, ...]:
+    """The method in English too, where the report is not: few papers are in another language."""
+    if spoken() == ENGLISH:
+        return ()
+    with speaking(ENGLISH):
+        return _method(chain)
 
 
 def _real_counts(project: Project) -> tuple[report.ClassCounts, ...]:
@@ -280,20 +326,28 @@ def _examples(project: Project, generation: Job | None) -> Iterator[report.Examp
 
 def _hashes(project: Project, chain: dict[str, Job]) -> tuple[tuple[str, str], ...]:
     rows = [
-        (f"settings of job {job.id} ({job.kind}, computed on {job.device})", job.spec_hash)
+        (
+            _("settings of job {id} ({kind}, computed on {device})").format(
+                id=job.id, kind=job.kind, device=job.device
+            ),
+            job.spec_hash,
+        )
         for job in chain.values()
     ]
     if "erase" in chain:
         for model in project.erasures(chain["erase"].id):
-            rows += [("base model", model.base_hash), ("erased weights", model.sha256)]
+            rows += [(_("base model"), model.base_hash), (_("erased weights"), model.sha256)]
     if "invert" in chain:
         rows += [
-            (f"embedding {found.placeholder}", found.sha256)
+            (_("embedding {word}").format(word=found.placeholder), found.sha256)
             for found in project.embeddings(chain["invert"].id)
         ]
     if "train" in chain:
         rows += [
-            (f"classifier, {run.arm}, seed {run.seed}", run.sha256)
+            (
+                _("classifier, {arm}, seed {seed}").format(arm=arm_title(run.arm), seed=run.seed),
+                run.sha256,
+            )
             for run in project.runs(chain["train"].id)
         ]
     return tuple(rows)

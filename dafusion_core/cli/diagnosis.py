@@ -21,6 +21,7 @@ import dafusion_core
 import dafusion_core.api as df
 from dafusion_core.cli.output import plural, readable_bytes
 from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.language import N_, _, count
 from dafusion_core.settings import SETTINGS, Settings
 
 State = Literal["fine", "note", "problem"]
@@ -30,9 +31,11 @@ ENOUGH_MEMORY = 3e9
 TORCH_TIMEOUT_S = 180
 QT_TIMEOUT_S = 30
 BAD_QT = {
-    "6.11.0": "resizes docks wrongly",
-    "6.11.1": "resizes docks wrongly",
-    "6.12.0": "loses references to None until the program aborts",
+    "6.11.0": N_("This version resizes docks wrongly; install another one."),
+    "6.11.1": N_("This version resizes docks wrongly; install another one."),
+    "6.12.0": N_(
+        "This version loses references to None until the program aborts; install another one."
+    ),
 }
 QT_PACKAGES = (
     "libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 libxcb-cursor0 "
@@ -43,12 +46,14 @@ QT_PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `text` is empty when it is fine."""
+    """One thing that was looked at. `text` is empty when it is fine; `topic` is a key, the same in
+    every language. `total_bytes`: the memory of a device."""
 
     topic: str
     value: str
     state: State = "fine"
     text: str = ""
+    total_bytes: int = 0
 
 
 def examine(project: Path | None = None) -> list[Finding]:
@@ -78,7 +83,7 @@ def look_at_python(version: tuple[int, ...]) -> Finding:
     """The interpreter."""
     value = f"{'.'.join(map(str, version))} on {platform.platform(terse=True)} ({sys.executable})"
     if not (3, 11) <= version[:2] < (3, 14):
-        return Finding("Python", value, "problem", "Python 3.11, 3.12 or 3.13 is needed.")
+        return Finding("Python", value, "problem", _("Python 3.11, 3.12 or 3.13 is needed."))
     return Finding("Python", value)
 
 
@@ -87,7 +92,10 @@ def look_at_sqlite() -> Finding:
     value = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info < (3, 38):
         return Finding(
-            "SQLite", value, "problem", "SQLite 3.38 or newer is needed; install a newer Python."
+            "SQLite",
+            value,
+            "problem",
+            _("SQLite 3.38 or newer is needed; install a newer Python."),
         )
     return Finding("SQLite", value)
 
@@ -116,7 +124,7 @@ def look_at_qt() -> Finding:
             "Qt",
             version,
             "problem",
-            f"This version {BAD_QT[version]}; install another one.",
+            _(BAD_QT[version]),
         )
     code = "from PySide6.QtWidgets import QApplication; QApplication([])"
     try:
@@ -129,7 +137,12 @@ def look_at_qt() -> Finding:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Finding("Qt", version, "problem", f"Qt did not start within {QT_TIMEOUT_S} s.")
+        return Finding(
+            "Qt",
+            version,
+            "problem",
+            _("Qt did not start within {limit} s.").format(limit=QT_TIMEOUT_S),
+        )
     if done.returncode == 0:
         return Finding("Qt", version)
     return Finding("Qt", version, "problem", explain_qt(done.stderr))
@@ -140,11 +153,14 @@ def explain_qt(stderr: str) -> str:
     match = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object", stderr)
     if match:
         return (
-            f"The window cannot open because the system library {match[1]} is missing; on Debian "
-            f"or Ubuntu: apt-get install {QT_PACKAGES}"
-        )
+            _(
+                "The window cannot open because the system library {name} is missing; on Debian "
+                "or Ubuntu: apt-get install {packages}"
+            )
+        ).format(name=match[1], packages=QT_PACKAGES)
     lines = [line for line in stderr.splitlines() if line.strip()]
-    return f"The window cannot open: {lines[-1].strip() if lines else 'Qt gave no reason'}"
+    reason = lines[-1].strip() if lines else _("Qt gave no reason")
+    return _("The window cannot open: {reason}").format(reason=reason)
 
 
 def torch_facts() -> dict[str, Any]:
@@ -157,10 +173,16 @@ def torch_facts() -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(done.stdout)
         return facts
     except subprocess.TimeoutExpired:
-        return {"torch": {"error": f"it did not load within {TORCH_TIMEOUT_S} s"}}
+        return {
+            "torch": {"error": _("it did not load within {limit} s").format(limit=TORCH_TIMEOUT_S)}
+        }
     except ValueError:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        why = lines[-1].strip() if lines else f"it ended with code {done.returncode}"
+        why = (
+            lines[-1].strip()
+            if lines
+            else _("it ended with code {code}").format(code=done.returncode)
+        )
         return {"torch": {"error": why}}
 
 
@@ -174,13 +196,18 @@ def look_at_torch(facts: dict[str, Any]) -> list[Finding]:
     torch = facts["torch"]
     if "error" in torch:
         if version_of("torch") is None:
-            value, text = "not installed", "Jobs cannot run; install it with `pip install torch`."
+            value = _("not installed")
+            text = _("Jobs cannot run; install it with `pip install torch`.")
         else:
             value = str(version_of("torch"))
-            text = f"torch does not load ({torch['error']}), so no job can run; install it again."
+            text = _("torch does not load ({why}), so no job can run; install it again.").format(
+                why=torch["error"]
+            )
         return [Finding("torch", value, "problem", text)]
-    build = f"CUDA {torch['cuda_build']} build" if torch["cuda_build"] else "CPU build"
-    value = f"{torch['version']} ({build}, {plural(torch['threads'], 'thread')})"
+    cuda = torch["cuda_build"]
+    build = _("CUDA {version} build").format(version=cuda) if cuda else _("CPU build")
+    threads = count(torch["threads"], "{n:,} thread", "{n:,} threads")
+    value = f"{torch['version']} ({build}, {threads})"
     findings = [Finding("torch", value)]
     if has_nvidia_driver() and not torch["cuda_build"]:
         findings = [
@@ -188,8 +215,10 @@ def look_at_torch(facts: dict[str, Any]) -> list[Finding]:
                 "torch",
                 value,
                 "note",
-                "There is an NVIDIA card, but this build of torch cannot use it; install a CUDA "
-                "build, see https://pytorch.org/get-started/locally.",
+                _(
+                    "There is an NVIDIA card, but this build of torch cannot use it; install a "
+                    "CUDA build, see https://pytorch.org/get-started/locally."
+                ),
             )
         ]
     elif torch["cuda_build"] and has_nvidia_driver() and not torch["has_cuda"]:
@@ -198,8 +227,10 @@ def look_at_torch(facts: dict[str, Any]) -> list[Finding]:
                 "torch",
                 value,
                 "note",
-                "There is an NVIDIA card, but torch cannot reach it; the driver may be too old "
-                f"for CUDA {torch['cuda_build']}.",
+                _(
+                    "There is an NVIDIA card, but torch cannot reach it; the driver may be too old "
+                    "for CUDA {version}."
+                ).format(version=cuda),
             )
         ]
     return [*findings, *_look_at_libraries(torch, facts), *_look_at_devices(facts)]
@@ -213,13 +244,15 @@ def _look_at_libraries(torch: dict[str, Any], facts: dict[str, Any]) -> list[Fin
     for name in ("torchvision", "diffusers", "transformers", "accelerate", "safetensors"):
         version = version_of(name)
         if version is None or name in problems:
-            why = problems.get(name, "it is not installed")
+            why = problems.get(name, _("it is not installed"))
             findings.append(
                 Finding(
                     name,
                     version or "not installed",
                     "problem",
-                    f"{name} cannot be used ({why}); install the program again.",
+                    _("{name} cannot be used ({why}); install the program again.").format(
+                        name=name, why=why
+                    ),
                 )
             )
         elif name == "torchvision" and not torch["is_torchvision_complete"]:
@@ -244,8 +277,12 @@ def _look_at_devices(facts: dict[str, Any]) -> list[Finding]:
     return [
         Finding(
             f"Device {info['device']}",
-            f"{info['name']}, {readable_bytes(info['free_bytes'])} of "
-            f"{readable_bytes(info['total_bytes'])} free",
+            _("{name}, {free} of {total} free").format(
+                name=info["name"],
+                free=readable_bytes(info["free_bytes"]),
+                total=readable_bytes(info["total_bytes"]),
+            ),
+            total_bytes=info["total_bytes"],
         )
         for info in devices
     ]
@@ -268,7 +305,7 @@ def look_at_memory() -> Finding:
 
 def look_at_model(facts: dict[str, Any]) -> Finding:
     """The model that comes with the program."""
-    model = facts.get("model", {"error": "torch does not load, so it was not looked at"})
+    model = facts.get("model", {"error": _("torch does not load, so it was not looked at")})
     if "error" in model:
         return Finding("Bundled model", "unusable", "problem", f"{model['error']}")
     return Finding("Bundled model", f"{readable_bytes(model['bytes'])} in {model['path']}")
@@ -283,7 +320,7 @@ def look_at_disk(folder: Path) -> Finding:
     value = f"{readable_bytes(free)} free in {folder}"
     if not os.access(folder, os.W_OK):
         return Finding(
-            "Disk", value, "problem", "No project can be made there: it cannot be written to."
+            "Disk", value, "problem", _("No project can be made there: it cannot be written to.")
         )
     if free < ENOUGH_DISK:
         return Finding(

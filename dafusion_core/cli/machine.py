@@ -14,6 +14,7 @@ from dafusion_core.cli.options import PROJECT_VARIABLE, Model, verb
 from dafusion_core.cli.output import EXIT_ENVIRONMENT, EXIT_OK, Output, readable_bytes
 from dafusion_core.domain.errors import DaFusionError, EnvironmentProblem, UserError
 from dafusion_core.domain.specs import ModelSource
+from dafusion_core.language import ENGLISH, resolve, speaking
 from dafusion_core.settings import SETTINGS, Settings, Value, find_setting
 
 MARKS = {"fine": "✓", "note": "!", "problem": "✗"}
@@ -35,7 +36,9 @@ def doctor(out: Output, project_path: Path | None) -> int:
     ✓ is fine, ! works but is worth knowing, ✗ must be put right. What is wrong is said in one
     sentence each. Exit code 3 if anything must be put right.
     """
-    findings = examine(project_path)
+    # The window shows these sentences too, and says so in its language.
+    with speaking(resolve(os.environ.get("DAFUSION_LANGUAGE", ENGLISH))):
+        findings = examine(project_path)
     width = max(len(finding.topic) for finding in findings)
     for finding in findings:
         out.say(f"{MARKS[finding.state]} {finding.topic:<{width}}  {finding.value}")

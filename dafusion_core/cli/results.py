@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from dafusion_core.cli.session import opened
 from dafusion_core.cli.verdicts import describe_verdict, show_verdict
 from dafusion_core.datasets.export_forms import EXPORT_FORMS
 from dafusion_core.domain.records import Part
+from dafusion_core.language import ENGLISH, available, resolve
 
 
 @click.command()
@@ -30,8 +32,19 @@ from dafusion_core.domain.records import Part
     type=click.Path(path_type=Path, file_okay=False),
     help="Also write every figure into this folder, as SVG and PNG.",
 )
+@click.option(
+    "--language",
+    type=click.Choice(available()),
+    help="Language of the report and the figures: en (the default) or ko; DAFUSION_LANGUAGE.",
+)
 @verb
-def report(out: Output, project_path: Path | None, path: Path | None, folder: Path | None) -> int:
+def report(
+    out: Output,
+    project_path: Path | None,
+    path: Path | None,
+    folder: Path | None,
+    language: str | None,
+) -> int:
     """Show the newest verdict again, and write a report to hand on.
 
     \b
@@ -39,7 +52,9 @@ def report(out: Output, project_path: Path | None, path: Path | None, folder: Pa
       dafusion report --project weeds.dafusion
       dafusion report -o weeds.html
       dafusion report -o weeds.pdf --figures figures/
+      dafusion report -o weeds.html --language ko
     """
+    language = language or resolve(os.environ.get("DAFUSION_LANGUAGE", ENGLISH))
     with opened(out, project_path, to_write=False) as project:
         evaluations = project.evaluations()
         if evaluations:
@@ -49,9 +64,9 @@ def report(out: Output, project_path: Path | None, path: Path | None, folder: Pa
                 "There is no verdict yet. `dafusion run FOLDER` or `dafusion compare` makes one."
             )
         if path is not None:
-            df.write_report(project, path)
+            df.write_report(project, path, language=language)
             out.say(f"Wrote {path}.")
-        drawn = df.write_figures(project, folder) if folder is not None else []
+        drawn = df.write_figures(project, folder, language=language) if folder is not None else []
         if drawn:
             out.say(f"Wrote {len(drawn)} files into {folder}.")
         out.result(

@@ -46,6 +46,7 @@ from dafusion_core.evaluation.intervals import (
     needed_to_see,
 )
 from dafusion_core.evaluation.metrics import calibration_error, class_accuracy, confusion_matrix
+from dafusion_core.evaluation.notes import ABSENT, CUT, CUT_RUN, LONELY, MANY, SINGLE
 from dafusion_core.evaluation.verdict import (
     ArmScores,
     ArmVerdict,
@@ -286,7 +287,7 @@ def _judge(
         len(test.truth),
     )
     needed = Needed(sought, needed_images, needed_seeds)
-    with speaking(ENGLISH):  # what is stored goes into reports; windows word it anew
+    with speaking(ENGLISH):  # what is stored; readers get it worded anew
         sentence = word_finding(name, spec.baseline, finding, figures, needed, spec.confidence)
     return ArmVerdict(
         name=name,
@@ -339,37 +340,22 @@ def _notes(
     notes = []
     absent = [label for label, count in zip(inputs.labels, counts, strict=True) if not count]
     if absent:
-        notes.append(
-            f"No test images of {', '.join(f'“{label}”' for label in absent)}: left out of every "
-            "mean, not counted as 0."
-        )
+        notes.append(ABSENT.format(classes=", ".join(f"“{label}”" for label in absent)))
     single = [label for label, count in zip(inputs.labels, counts, strict=True) if count == 1]
     if single:
-        notes.append(
-            f"A single test image of {', '.join(f'“{label}”' for label in single)}: how much such "
-            "images differ is guessed from other classes."
-        )
+        notes.append(SINGLE.format(classes=", ".join(f"“{label}”" for label in single)))
     cut = [
-        f"“{run.arm}” seed {run.seed} (epoch {run.stopped_at})"
+        CUT_RUN.format(arm=run.arm, seed=run.seed, epoch=run.stopped_at)
         for run in inputs.runs
         if run.stopped_at is not None
     ]
     if cut:
-        notes.append(
-            f"Ended by hand before the last epoch: {', '.join(cut)}. Such a run learned for less "
-            "long than the others, which may be all there is to a difference."
-        )
+        notes.append(CUT.format(runs=", ".join(cut)))
     partners = {run.seed for run in arms[baseline]}
     for name, runs in arms.items():
         lonely = [str(run.seed) for run in runs if run.seed not in partners]
         if lonely:
-            notes.append(
-                f"Seeds {', '.join(lonely)} of “{name}” have no partner in “{baseline}”: left out "
-                "of the difference."
-            )
+            notes.append(LONELY.format(seeds=", ".join(lonely), arm=name, baseline=baseline))
     if len(arms) > 3:
-        notes.append(
-            f"{len(arms) - 1} arms are each compared with “{baseline}” on their own: the more "
-            "arms, the likelier one of them helps or hurts by chance."
-        )
+        notes.append(MANY.format(number=len(arms) - 1, baseline=baseline))
     return notes

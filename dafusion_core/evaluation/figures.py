@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dafusion_core.domain.errors import EnvironmentProblem, translate_os_error
-from dafusion_core.evaluation.few_shot import ExperimentTable, shots_text
+from dafusion_core.evaluation.few_shot import ExperimentTable
+from dafusion_core.evaluation.fonts import fit_figure
 from dafusion_core.evaluation.inspection import Inspection
 from dafusion_core.evaluation.verdict import Verdict
+from dafusion_core.evaluation.wording import arm_title
+from dafusion_core.language import _
 
 __all__ = [
     "Curves",
@@ -57,10 +60,14 @@ def draw_verdict(verdict: Verdict) -> Any:
             axes.plot([100 * arm.low, 100 * arm.high], [row, row], color=colour, lw=2.5)
         axes.plot([100 * arm.difference], [row], "o", color=colour, ms=7)
     axes.axvline(0, color=_SOFT, ls="--", lw=1)
-    axes.set_yticks(range(len(verdict.arms)), [arm.name for arm in reversed(verdict.arms)])
+    axes.set_yticks(
+        range(len(verdict.arms)), [arm_title(arm.name) for arm in reversed(verdict.arms)]
+    )
     axes.set_ylim(-0.6, len(verdict.arms) - 0.4)
     axes.set_xlabel(
-        f"points more than {verdict.baseline} ({100 * verdict.confidence:g} % interval)"
+        _("points more than {baseline} ({confidence:g} % interval)").format(
+            baseline=arm_title(verdict.baseline), confidence=100 * verdict.confidence
+        )
     )
     return figure
 
@@ -73,16 +80,17 @@ def draw_few_shot(table: ExperimentTable) -> Any:
         colour = _COLOURS[number % len(_COLOURS)]
         # Side by side, so that intervals at the same shots do not hide each other.
         shift = 0.08 * (number - (len(table.arms) - 1) / 2)
-        found = [(x, p) for x, cell in enumerate(cells) for p in cell.points if p.arm == arm]
-        xs, ys = [x + shift for x, _ in found], [100 * p.mean for _, p in found]
-        axes.plot(xs, ys, "o-", color=colour, label=arm, ms=5, lw=1.8)
-        for x, point in zip(xs, (p for _, p in found), strict=True):
+        placed = [(x, p) for x, cell in enumerate(cells) for p in cell.points if p.arm == arm]
+        xs, found = [x + shift for x, _p in placed], [p for _x, p in placed]
+        ys = [100 * p.mean for p in found]
+        axes.plot(xs, ys, "o-", color=colour, label=arm_title(arm), ms=5, lw=1.8)
+        for x, point in zip(xs, found, strict=True):
             if point.low is not None and point.high is not None:
                 axes.plot([x, x], [100 * point.low, 100 * point.high], color=colour, lw=1.2)
-    titles = [shots_text(cell.shots).split()[0] if cell.shots else "all" for cell in cells]
+    titles = [str(cell.shots) if cell.shots else _("all") for cell in cells]
     axes.set_xticks(range(len(cells)), titles)
-    axes.set_xlabel("training images per class")
-    axes.set_ylabel("mean per-class accuracy, %")
+    axes.set_xlabel(_("training images per class"))
+    axes.set_ylabel(_("mean per-class accuracy, %"))
     axes.legend(frameon=False, fontsize=9)
     axes.grid(axis="y", color="#e6e9ee", lw=0.8)
     return figure
@@ -113,8 +121,8 @@ def draw_confusion(name: str, labels: Sequence[str], counts: Sequence[Sequence[i
             axes.text(x, y, str(count), ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("true class")
+    axes.set_xlabel(_("taken for"))
+    axes.set_ylabel(_("true class"))
     axes.set_title(name, fontsize=10)
     return figure
 
@@ -127,8 +135,11 @@ def draw_calibration(inspection: Inspection) -> Any:
     ys = [one.accuracy for one in inspection.calibration]
     sizes = [12 + 6 * one.count for one in inspection.calibration]
     axes.scatter(xs, ys, s=[min(size, 300) for size in sizes], color=_GOOD, alpha=0.7)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share that is right")
-    title = f"{inspection.arm}, seed {inspection.seed}: ECE {inspection.calibration_error:.3f}"
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(xlabel=_("confidence"), ylabel=_("share that is right"))
+    title = _("{arm}, seed {seed}: ECE {error:.3f}").format(
+        arm=arm_title(inspection.arm), seed=inspection.seed, error=inspection.calibration_error
+    )
     axes.set_title(title, fontsize=10)
     return figure
 
@@ -153,13 +164,13 @@ def draw_map(inspection: Inspection) -> Any:
         wrong = [p for p in mine if p.guess is not None and p.guess != p.label]
         axes.plot([p.x for p in wrong], [p.y for p in wrong], "x", color=_INK, ms=5)
     if inspection.map_method == "UMAP":
-        axes.set_xlabel("UMAP: what is near is alike; the axes mean nothing")
+        axes.set_xlabel(_("UMAP: what is near is alike; the axes mean nothing"))
         axes.set_xticks([])
         axes.set_yticks([])
     else:
         shares = [f"{100 * share:.0f} %" for share in inspection.shares] or ["", ""]
-        axes.set_xlabel(f"first component ({shares[0]} of the variance)")
-        axes.set_ylabel(f"second component ({shares[1]})")
+        axes.set_xlabel(_("first component ({share} of the variance)").format(share=shares[0]))
+        axes.set_ylabel(_("second component ({share})").format(share=shares[1]))
     axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -177,28 +188,32 @@ def all_figures(
     """
     if not are_available():
         raise EnvironmentProblem(
-            "Figures are drawn with matplotlib, which is not installed.",
-            "Install it with `pip install matplotlib`.",
+            _("Figures are drawn with matplotlib, which is not installed."),
+            _("Install it with `pip install matplotlib`."),
         )
     for table in experiments:
         if any(cell.points for cell in table.cells):
             name = f"few-shot-{re.sub(r'[^a-z0-9]+', '-', table.experiment.lower())}"
-            yield name, f"Few-shot curves: {table.experiment}", draw_few_shot(table)
+            title = _("Few-shot curves: {name}").format(name=table.experiment)
+            yield name, title, draw_few_shot(table)
     if verdict is not None and verdict.arms:
-        yield "differences", f"Differences to {verdict.baseline}", draw_verdict(verdict)
+        title = _("Differences to {baseline}").format(baseline=arm_title(verdict.baseline))
+        yield "differences", title, draw_verdict(verdict)
         if len(verdict.labels) <= _MOST_CONFUSION:
             for number, scores in enumerate(verdict.scores):
-                title = f"{scores.name}: test images, all seeds"
+                arm = arm_title(scores.name)
+                title = _("{arm}: test images, all seeds").format(arm=arm)
                 figure = draw_confusion(title, verdict.labels, scores.confusion)
-                yield f"confusion-{number + 1}", f"Confusions of {scores.name}", figure
+                yield f"confusion-{number + 1}", _("Confusions of {arm}").format(arm=arm), figure
     if losses:
-        yield "training-loss", "Training loss", draw_curves(losses, "step")
+        yield "training-loss", _("Training loss"), draw_curves(losses, _("step"))
     if accuracies:
-        yield "accuracy", "Accuracy on the test images", draw_curves(accuracies, "epoch")
+        title = _("Accuracy on the test images")
+        yield "accuracy", title, draw_curves(accuracies, _("epoch"))
     if inspection is not None:
-        yield "calibration", "Calibration", draw_calibration(inspection)
+        yield "calibration", _("Calibration"), draw_calibration(inspection)
         if inspection.points:
-            yield "map", "Training and test images by their features", draw_map(inspection)
+            yield "map", _("Training and test images by their features"), draw_map(inspection)
 
 
 def to_bytes(figure: Any, form: str, dpi: int = 160) -> bytes:
@@ -206,6 +221,7 @@ def to_bytes(figure: Any, form: str, dpi: int = 160) -> bytes:
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
+    fit_figure(figure)
     # Without these an SVG holds the date and random ids.
     with rc_context({"svg.hashsalt": "dafusion", "svg.fonttype": "none"}):
         figure.savefig(
@@ -219,11 +235,11 @@ def save_figures(figures: Iterator[tuple[str, str, Any]], folder: Path) -> list[
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, _, figure in figures:
+        for name, _title, figure in figures:
             for form in ("svg", "png"):
                 path = folder / f"{name}.{form}"
                 path.write_bytes(to_bytes(figure, form))
                 written.append(path)
     except OSError as error:
-        raise translate_os_error(error, "writing figures") from error
+        raise translate_os_error(error, _("writing figures")) from error
     return written

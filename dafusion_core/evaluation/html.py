@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dafusion_core.evaluation.verdict import MINUS, Verdict, points
+from dafusion_core.evaluation.wording import arm_title
+from dafusion_core.language import ENGLISH, _, spoken
 
 __all__ = [
     "TONES",
@@ -73,6 +75,9 @@ svg .seed { fill: none; stroke: var(--soft); stroke-width: 1; }
   section, tr, svg { break-inside: avoid; } }
 """
 
+# Korean is broken between words, as English is, not between any two syllables.
+_KOREAN_STYLE = "body { word-break: keep-all; }\n"
+
 # A page that may load nothing cannot tell anybody that it was opened.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -99,11 +104,12 @@ def escape(text: object) -> str:
 
 def page(title: str, lead: str, parts: Sequence[str]) -> str:
     """The whole page from sections that are HTML already."""
+    style = _STYLE if spoken() == ENGLISH else _STYLE + _KOREAN_STYLE
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="{spoken()}"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style></head>\n<body>\n"
         f"<header><h1>{escape(title)}</h1>{paragraph(lead, 'lead')}</header>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
@@ -179,7 +185,8 @@ def draw_differences(verdict: Verdict, relevant: float = 0.05) -> str:
     for i, arm in enumerate(verdict.arms):
         y = row * i + row // 2 + 4
         tone = TONES.get(arm.finding, "open")
-        name = arm.name if len(arm.name) <= 24 else arm.name[:23] + "…"
+        title = arm_title(arm.name)
+        name = title if len(title) <= 24 else title[:23] + "…"
         lines.append(f'<text class="name" x="0" y="{y + 4}">{escape(name)}</text>')
         lines += [
             f'<circle class="seed" cx="{place(value)}" cy="{y}" r="3.5"/>'
@@ -192,13 +199,14 @@ def draw_differences(verdict: Verdict, relevant: float = 0.05) -> str:
             )
         lines.append(
             f'<circle class="mark {tone}" cx="{place(arm.difference)}" cy="{y}" r="5">'
-            f"<title>{escape(arm.name)}: {points(arm.difference)}</title></circle>"
+            f"<title>{escape(title)}: {points(arm.difference)}</title></circle>"
         )
     caption = (
-        f"Points more than {verdict.baseline}: each seed (rings), their mean (dot) and the "
-        f"{100 * verdict.confidence:g} % interval (bar). Within the band a difference hardly "
-        "matters."
-    )
+        _(
+            "Points more than {baseline}: each seed (rings), their mean (dot) and the "
+            "{confidence:g} % interval (bar). Within the band a difference hardly matters."
+        )
+    ).format(baseline=arm_title(verdict.baseline), confidence=100 * verdict.confidence)
     return (
         f'<figure style="margin:0"><svg viewBox="0 0 {left + width} {bottom + 22}" role="img" '
         f'aria-label="{escape(caption)}">{"".join(lines)}</svg>'

@@ -12,6 +12,8 @@ from dafusion_core.domain.specs import (
     InversionSpec,
     TrainingSpec,
 )
+from dafusion_core.evaluation.wording import arm_title
+from dafusion_core.language import N_, _, count
 
 __all__ = ["describe_method", "list_settings"]
 
@@ -23,14 +25,13 @@ _SCHEDULERS = {
     "unipc": "UniPC",
 }
 
-
 _MIXES = {"cutmix": "CutMix", "mixup": "MixUp"}
 _AUGMENTATIONS = {
-    "none": "no augmentation",
-    "standard": "mirrored and turned by up to 15°",
-    "aerial": "mirrored both ways and turned by up to 45°",
+    "none": N_("no augmentation"),
+    "standard": N_("mirrored and turned by up to 15°"),
+    "aerial": N_("mirrored both ways and turned by up to 45°"),
     "randaugment": "RandAugment",
-    "standard+randaugment": "mirrored, turned by up to 15°, RandAugment",
+    "standard+randaugment": N_("mirrored, turned by up to 15°, RandAugment"),
 }
 
 
@@ -47,9 +48,15 @@ def describe_method(
         sentences += _erasure(erasure)
     if inversion is not None:
         sentences.append(
-            f"For each class a new word of {_count(inversion.vectors, 'vector')} was learned from "
-            f"its training images only (textual inversion: {inversion.steps:,} steps of "
-            f"{inversion.batch_size} images, learning rate {inversion.learning_rate:g})."
+            _(
+                "For each class a new word of {vectors} was learned from its training images only "
+                "(textual inversion: {steps:,} steps of {batch} images, learning rate {rate:g})."
+            ).format(
+                vectors=count(inversion.vectors, "{n:,} vector", "{n:,} vectors"),
+                steps=inversion.steps,
+                batch=inversion.batch_size,
+                rate=inversion.learning_rate,
+            )
         )
     if generation is not None:
         sentences += _generation(generation)
@@ -57,11 +64,16 @@ def describe_method(
         sentences += _training(training)
     if evaluation is not None:
         sentences.append(
-            "Every figure is the mean of the per-class accuracies on all test images after the "
-            f"last epoch. Each arm is compared with “{evaluation.baseline}” within each seed; the "
-            f"{100 * evaluation.confidence:g} % interval accounts for the choice of test images "
-            f"(bootstrap within classes, {evaluation.resamples:,} draws) and of seeds (Student's "
-            "t)."
+            _(
+                "Every figure is the mean of the per-class accuracies on all test images after the "
+                "last epoch. Each arm is compared with “{baseline}” within each seed; the "
+                "{confidence:g} % interval accounts for the choice of test images (bootstrap "
+                "within classes, {resamples:,} draws) and of seeds (Student's t)."
+            ).format(
+                baseline=arm_title(evaluation.baseline),
+                confidence=100 * evaluation.confidence,
+                resamples=evaluation.resamples,
+            )
         )
     return tuple(sentences)
 
@@ -69,80 +81,118 @@ def describe_method(
 def _erasure(spec: ErasureSpec) -> Iterator[str]:
     names = ", ".join(f"“{name}”" for name in spec.concepts)
     how = (
-        f"UCE, closed form on the cross-attention keys and values, ridge {spec.ridge:g}"
+        _("UCE, closed form on the cross-attention keys and values, ridge {ridge:g}").format(
+            ridge=spec.ridge
+        )
         if spec.method == "uce"
-        else (
-            f"ESD, {spec.iterations:,} gradient steps on the “{spec.train_parameters}” parameters "
-            f"with learning rate {spec.learning_rate:g}, η {spec.eta:g}, guidance {spec.guidance:g}"
+        else _(
+            "ESD, {steps:,} gradient steps on the “{parameters}” parameters with learning rate "
+            "{rate:g}, η {eta:g}, guidance {guidance:g}"
+        ).format(
+            steps=spec.iterations,
+            parameters=spec.train_parameters,
+            rate=spec.learning_rate,
+            eta=spec.eta,
+            guidance=spec.guidance,
         )
     )
-    yield (
-        f"The base model's own knowledge of {names} was erased first ({how}), so that what it "
+    yield _(
+        "The base model's own knowledge of {names} was erased first ({how}), so that what it "
         "knew before cannot be mistaken for what it learned from the training images."
-    )
+    ).format(names=names, how=how)
 
 
 def _generation(plan: GenerationPlan) -> Iterator[str]:
     strengths = ", ".join(f"{t0:g}" for t0 in plan.t0_set)
+    images = count(plan.variants, "{n:,} synthetic image", "{n:,} synthetic images")
     each = (
-        f"{_count(plan.variants, 'synthetic image')} per training image and t0 ∈ {{{strengths}}}"
+        _("{images} per training image and t0 ∈ {{{strengths}}}")
         if plan.draw == "each"
-        else (
-            f"{_count(plan.variants, 'synthetic image')} per training image, each with t0 drawn "
-            f"from {{{strengths}}}"
-        )
-    )
-    yield (
+        else _("{images} per training image, each with t0 drawn from {{{strengths}}}")
+    ).format(images=images, strengths=strengths)
+    yield _(
         "Every training image, and no other, was then noised to t0 and denoised again with the "
-        f"prompt “{plan.prompt}” (SDEdit: {_SCHEDULERS.get(plan.scheduler, plan.scheduler)}, "
-        f"{plan.steps} steps, guidance {plan.guidance:g}, {plan.model.title}): {each}."
+        "prompt “{prompt}” (SDEdit: {scheduler}, {steps} steps, guidance {guidance:g}, {model}): "
+        "{each}."
+    ).format(
+        prompt=plan.prompt,
+        scheduler=_SCHEDULERS.get(plan.scheduler, plan.scheduler),
+        steps=plan.steps,
+        guidance=plan.guidance,
+        model=plan.model.title,
+        each=each,
     )
     if plan.inversion_job is None:
         yield (
-            "No word was learned: the class name itself stood in the prompt (Real Guidance)."
+            _("No word was learned: the class name itself stood in the prompt (Real Guidance).")
             if "{concept}" in plan.prompt
-            else "The prompt names no class."
+            else _("The prompt names no class.")
         )
 
 
 def _training(spec: TrainingSpec) -> Iterator[str]:
     how = {
-        "paper": "its weights frozen and a linear layer trained on top, as in the paper",
-        "probe": "frozen, and a linear layer trained on its features",
-        "finetune": "all its weights fine-tuned",
+        "paper": _("its weights frozen and a linear layer trained on top, as in the paper"),
+        "probe": _("frozen, and a linear layer trained on its features"),
+        "finetune": _("all its weights fine-tuned"),
     }[spec.protocol]
-    yield (
-        f"A {spec.backbone} classifier ({how}) was trained once per arm and seed for "
-        f"{_count(spec.epochs, 'epoch')} of {spec.iterations_per_epoch:,} batches of "
-        f"{spec.batch_size} images at {spec.resolution} pixels, learning rate "
-        f"{spec.learning_rate:g}, seeds {', '.join(str(seed) for seed in spec.seeds)}."
+    yield _(
+        "A {backbone} classifier ({how}) was trained once per arm and seed for {epochs} of "
+        "{iterations:,} batches of {batch} images at {pixels} pixels, learning rate {rate:g}, "
+        "seeds {seeds}."
+    ).format(
+        backbone=spec.backbone,
+        how=how,
+        epochs=count(spec.epochs, "{n:,} epoch", "{n:,} epochs"),
+        iterations=spec.iterations_per_epoch,
+        batch=spec.batch_size,
+        pixels=spec.resolution,
+        rate=spec.learning_rate,
+        seeds=", ".join(str(seed) for seed in spec.seeds),
     )
     if spec.patience is not None:
-        yield (
-            f"Training stopped when validation had not improved for {spec.patience} epochs; the "
-            "best epoch on validation counts."
-        )
+        yield _(
+            "Training stopped when validation had not improved for {patience} epochs; the best "
+            "epoch on validation counts."
+        ).format(patience=spec.patience)
     for arm in spec.arms:
         yield _arm(arm, spec.use_undecided)
 
 
 def _arm(arm: Arm, use_undecided: bool) -> str:
-    on_top = "" if arm.batch_mix == "none" else f" {_MIXES[arm.batch_mix]} came on top."
+    name, augmentation = arm_title(arm.name), _(_AUGMENTATIONS[arm.augmentation])
     if not arm.uses_synthetics:
-        return (
-            f"Arm “{arm.name}” saw real images only ({_AUGMENTATIONS[arm.augmentation]}).{on_top}"
+        words = _("Arm “{name}” saw real images only ({augmentation}).").format(
+            name=name, augmentation=augmentation
         )
-    is_all = use_undecided and not arm.only_kept
-    taken = "all but the rejected" if is_all else "only the kept"
-    how = {
-        "own": f"each drawn training image was replaced, with probability {arm.alpha:g}, by one of "
-        "its own synthetic images",
-        "global": f"each drawn training image was replaced, with probability {arm.alpha:g}, by any "
-        "synthetic image, with that one's label",
-        "concatenate": "real and synthetic images were drawn from one list",
-        "only": "synthetic images alone were seen",
-    }[arm.mixing]
-    return f"In arm “{arm.name}” {how} ({taken} ones; {_AUGMENTATIONS[arm.augmentation]}).{on_top}"
+    else:
+        is_all = use_undecided and not arm.only_kept
+        words = {
+            "own": _(
+                "In arm “{name}” each drawn training image was replaced, with probability "
+                "{alpha:g}, by one of its own synthetic images ({taken}; {augmentation})."
+            ),
+            "global": _(
+                "In arm “{name}” each drawn training image was replaced, with probability "
+                "{alpha:g}, by any synthetic image, with that one's label ({taken}; "
+                "{augmentation})."
+            ),
+            "concatenate": _(
+                "In arm “{name}” real and synthetic images were drawn from one list ({taken}; "
+                "{augmentation})."
+            ),
+            "only": _(
+                "In arm “{name}” synthetic images alone were seen ({taken}; {augmentation})."
+            ),
+        }[arm.mixing].format(
+            name=name,
+            alpha=arm.alpha,
+            taken=_("all but the rejected ones") if is_all else _("only the kept ones"),
+            augmentation=augmentation,
+        )
+    if arm.batch_mix == "none":
+        return words
+    return _("{sentence} {mix} came on top.").format(sentence=words, mix=_MIXES[arm.batch_mix])
 
 
 def list_settings(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
@@ -164,7 +214,3 @@ def list_settings(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
         else:
             rows.append((name, "–" if value in (None, "") else str(value)))
     return tuple(rows)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -17,13 +17,19 @@ from dafusion_core.domain.errors import (
 )
 from dafusion_core.domain.records import Curation
 from dafusion_core.evaluation.figures import all_figures, to_bytes
+from dafusion_core.evaluation.fonts import add_to_pdf, hangul_font
 from dafusion_core.evaluation.metrics import class_figures
+from dafusion_core.evaluation.notes import tell_note
 from dafusion_core.evaluation.report import ReportData, Thumbnailer
 from dafusion_core.evaluation.verdict import Verdict, paper_text, percent, points
+from dafusion_core.evaluation.wording import arm_title, explain_arm, part_title, span_text
+from dafusion_core.language import _, pgettext
 
 __all__ = ["write_pdf"]
 
 _FONT = "DejaVu"
+_OTHER_FONT = "Other"
+_MISSING = "□"
 _LINE = 5.2  # mm
 _PICTURE = 22.0  # mm
 _MOST_ROWS = 60
@@ -34,8 +40,8 @@ def _load_fpdf() -> Any:
     for name in ("fpdf", "matplotlib"):
         if importlib.util.find_spec(name) is None:
             raise EnvironmentProblem(
-                f"A PDF needs the library {name}, which is not installed.",
-                "Install it with `pip install fpdf2 matplotlib`, or write the HTML report.",
+                _("A PDF needs the library {name}, which is not installed.").format(name=name),
+                _("Install it with `pip install fpdf2 matplotlib`, or write the HTML report."),
             )
     import fpdf
 
@@ -57,13 +63,39 @@ class _Page:
         self.pdf.set_auto_page_break(True, margin=16)
         self.pdf.set_margins(18, 16, 18)
         self.pdf.add_page()
+        self._known: set[int] = set(self.pdf.fonts[_FONT.lower()].cmap)
+        self._is_widened = False
+        self.has_gaps = False
+
+    def letters(self, text: str) -> str:
+        """The text as it can be printed: letters that no font here has become a mark."""
+        safe = text.encode("utf-8", "replace").decode()
+        if all(ord(letter) in self._known or letter.isspace() for letter in safe):
+            return safe
+        self._widen()
+        kept = [
+            letter if ord(letter) in self._known or letter.isspace() else _MISSING
+            for letter in safe
+        ]
+        self.has_gaps = self.has_gaps or kept != list(safe)
+        return "".join(kept)
+
+    def _widen(self) -> None:
+        """Take a font of this computer for letters that the first one lacks, if there is one."""
+        font = None if self._is_widened else hangul_font()
+        self._is_widened = True
+        if font is None:
+            return
+        add_to_pdf(self.pdf, _OTHER_FONT, font)
+        self.pdf.set_fallback_fonts([_OTHER_FONT], exact_match=False)
+        self._known |= set(self.pdf.fonts[_OTHER_FONT.lower()].cmap)
 
     def text(self, text: str, size: float = 9.5, style: str = "", after: float = 1.5) -> None:
         """A paragraph."""
         if not text:
             return
         self.pdf.set_font(_FONT, style, size)
-        safe = text.encode("utf-8", "replace").decode()
+        safe = self.letters(text)
         self.pdf.multi_cell(0, size * 0.55, safe, new_x="LMARGIN", new_y="NEXT", align="L")
         self.pdf.ln(after)
 
@@ -88,9 +120,9 @@ class _Page:
             for values in [list(head), *shown[:_MOST_ROWS]]:
                 row = table.row()
                 for value in values:
-                    row.cell(value.encode("utf-8", "replace").decode())
+                    row.cell(self.letters(value))
         if len(shown) > _MOST_ROWS:
-            self.text(f"… and {len(shown) - _MOST_ROWS} more rows.", 8)
+            self.text(_("… and {more} more rows.").format(more=len(shown) - _MOST_ROWS), 8)
         self.pdf.ln(2)
 
     def image(self, content: bytes, width: float) -> None:
@@ -99,17 +131,23 @@ class _Page:
         self.pdf.ln(2)
 
 
-def write_pdf(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> Path:
+def write_pdf(data: ReportData, path: Path | str, thumbnail: Thumbnailer, remark: str = "") -> Path:
     """Write the report as a PDF, replacing an earlier one only when the new one is whole.
 
-    Raises as `report.write_report` does, and EnvironmentProblem when a library is missing.
+    `remark`: a sentence about the file itself, under its title. Letters that no font of this
+    computer has are printed as □, and the last line says so. Raises as `report.write_report` does,
+    and EnvironmentProblem when a library is missing.
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"“{path}” is a folder.", "Give the name of a file, such as report.pdf.")
+        raise UserError(
+            _("“{path}” is a folder.").format(path=path),
+            _("Give the name of a file, such as report.pdf."),
+        )
     page = _Page(data.project)
     page.text(data.project, 17, "B", 1)
-    page.text(f"Report of {data.created_at}", 9)
+    page.text(_("Report of {date}").format(date=data.created_at), 9)
+    page.text(remark, 9)
     _write_findings(page, data)
     _write_method(page, data)
     _write_counts(page, data)
@@ -119,6 +157,8 @@ def write_pdf(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> Pat
         _write_accuracy(page, data.verdict)
     _write_figures(page, data)
     _write_details(page, data)
+    if page.has_gaps:
+        page.text(_("□ stands for a letter that no font of this computer has."), 8)
     partial = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,29 +166,33 @@ def write_pdf(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> Pat
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise translate_os_error(error, f"writing the report {path}") from error
+        raise translate_os_error(error, _("writing the report {path}").format(path=path)) from error
     return path
 
 
 def _write_findings(page: _Page, data: ReportData) -> None:
-    page.heading("Did it help?")
-    sentences = [arm.sentence for arm in data.verdict.arms] if data.verdict else []
+    page.heading(_("Did it help?"))
+    verdict = data.verdict
+    sentences = [explain_arm(verdict, arm) for arm in verdict.arms] if verdict else []
     sentences += [text for table in data.experiments for text in table.sentences]
-    for sentence in sentences or ["No comparison has been made yet."]:
+    for sentence in sentences or [_("No comparison has been made yet.")]:
         page.text(sentence, 10.5, "B" if sentences else "")
-    for note in (*(data.verdict.notes if data.verdict else ()), *data.notes):
-        page.text(note, 8.5)
+    for note in (*(verdict.notes if verdict else ()), *data.notes):
+        page.text(tell_note(note), 8.5)
 
 
 def _write_method(page: _Page, data: ReportData) -> None:
     if data.method:
-        page.heading("What was done")
+        page.heading(_("What was done"))
         page.text(" ".join(data.method))
+    if data.method_for_papers:
+        page.text(_("For a paper, in English"), 9.5, "B", 0.5)
+        page.text(" ".join(data.method_for_papers))
 
 
 def _write_counts(page: _Page, data: ReportData) -> None:
     if data.real:
-        page.heading("Images")
+        page.heading(_("Images"))
         parts = ["train", "validation", "test", "unused"]
         made: dict[str, list[int]] = {}
         for row in data.synthetic:
@@ -156,7 +200,13 @@ def _write_counts(page: _Page, data: ReportData) -> None:
             for place, count in enumerate((row.kept, row.rejected, row.undecided)):
                 counts[place] += count
         page.table(
-            ["Class", *parts, "synthetic", "kept", "rejected"],
+            [
+                _("Class"),
+                *map(part_title, parts),
+                _("synthetic"),
+                pgettext("decision", "kept"),
+                pgettext("decision", "rejected"),
+            ],
             [
                 [
                     row.label,
@@ -176,7 +226,7 @@ def _write_sheets(page: _Page, data: ReportData, thumbnail: Thumbnailer) -> None
         try:
             page.image(_png(thumbnail, sheet.path, 1200), 150)
         except (BadImage, OSError):
-            page.text(f"{sheet.path.name} cannot be read.", 8.5)
+            page.text(_("{name} cannot be read.").format(name=sheet.path.name), 8.5)
 
 
 def _png(thumbnail: Thumbnailer, path: Path, size: int) -> bytes:
@@ -188,14 +238,15 @@ def _png(thumbnail: Thumbnailer, path: Path, size: int) -> bytes:
 def _write_examples(page: _Page, data: ReportData, thumbnail: Thumbnailer) -> None:
     if not data.examples:
         return
-    page.heading("Examples: a photo, then edits of it by growing t0")
+    page.heading(_("Examples: a photo, then edits of it by growing t0"))
     for example in data.examples:
         if page.pdf.get_y() > page.pdf.h - 45:
             page.pdf.add_page()
         titles = [f"t0 = {made.t0:g}" for made in example.synthetics[:_MOST_PICTURES]]
         marks = [made.curation is Curation.REJECTED for made in example.synthetics]
         titles = [f"{t} ✕" if is_no else t for t, is_no in zip(titles, marks, strict=False)]
-        page.text(f"{example.label}: photo, {', '.join(titles)}", 8.5, after=0.5)
+        words = _("{label}: photo, {edits}").format(label=example.label, edits=", ".join(titles))
+        page.text(words, 8.5, after=0.5)
         paths = [example.source, *(made.path for made in example.synthetics[:_MOST_PICTURES])]
         top = page.pdf.get_y()
         for number, path in enumerate(paths):
@@ -215,40 +266,47 @@ def _write_examples(page: _Page, data: ReportData, thumbnail: Thumbnailer) -> No
 
 
 def _write_accuracy(page: _Page, verdict: Verdict) -> None:
-    page.heading("Accuracy by arm")
+    page.heading(_("Accuracy by arm"))
     arms = {arm.name: arm for arm in verdict.arms}
     rows = []
     for scores in verdict.scores:
         found = arms.get(scores.name)
-        span = "–"
-        if found is not None and found.low is not None:
-            span = f"{points(found.low)} to {points(found.high)}"
         rows.append(
             [
-                scores.name,
+                arm_title(scores.name),
                 str(len(scores.seeds)),
                 percent(scores.mean),
-                points(found.difference) if found else "baseline",
-                span,
+                points(found.difference) if found else _("baseline"),
+                span_text(found),
                 paper_text(scores.paper),
                 f"{scores.calibration_error:.3f}",
             ]
         )
-    head = ["Arm", "seeds", "mean", "difference", "interval", "best epoch, 68 %*", "ECE"]
+    head = [_("Arm"), _("seeds"), _("mean"), _("difference"), _("interval")]
+    head += [_("best epoch, 68 %*"), "ECE"]
     page.table(head, rows)
     page.text(
-        "Mean per-class accuracy on all test images after the last epoch. * As the DA-Fusion paper "
-        "counts: the best epoch, chosen on the images it is scored on, so too high.",
+        _(
+            "Mean per-class accuracy on all test images after the last epoch. * As the DA-Fusion "
+            "paper counts: the best epoch, chosen on the images it is scored on, so too high."
+        ),
         8,
     )
-    page.heading("Figures per class, all seeds together")
+    page.heading(_("Figures per class, all seeds together"))
     for scores in verdict.scores:
-        page.text(scores.name, 9, "B", 0.5)
+        page.text(arm_title(scores.name), 9, "B", 0.5)
         import numpy as np
 
         found_classes = class_figures(np.asarray(scores.confusion, np.int64))
         page.table(
-            ["Class", "test images", "accuracy", "precision", "recall", "F1"],
+            [
+                _("Class"),
+                _("test images"),
+                _("accuracy"),
+                _("precision"),
+                _("recall"),
+                "F1",
+            ],
             [
                 [
                     label,
@@ -273,7 +331,7 @@ def _write_figures(page: _Page, data: ReportData) -> None:
     figures = all_figures(
         data.verdict, data.experiments, data.losses, data.accuracies, data.inspection
     )
-    for _, title, figure in figures:
+    for _name, title, figure in figures:
         width, height = figure.get_size_inches()
         wide = min(float(width) * 22, 165)
         if page.pdf.get_y() + wide * float(height / width) + 14 > page.pdf.h - 16:
@@ -284,12 +342,12 @@ def _write_figures(page: _Page, data: ReportData) -> None:
 
 def _write_details(page: _Page, data: ReportData) -> None:
     if data.licence:
-        page.heading("Model")
+        page.heading(_("Model"))
         page.text(data.licence, 8.5)
     for block in data.settings:
         page.heading(block.title)
-        page.table(["Setting", "value"], block.rows, first=2)
-    for title, rows in (("Fingerprints", data.hashes), ("Versions", data.versions)):
+        page.table([_("Setting"), _("value")], block.rows, first=2)
+    for title, rows in ((_("Fingerprints"), data.hashes), (_("Versions"), data.versions)):
         if rows:
             page.heading(title)
-            page.table(["Of what", "value"], rows, first=2)
+            page.table([_("Of what"), _("value")], rows, first=2)

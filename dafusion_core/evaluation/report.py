@@ -33,7 +33,17 @@ from dafusion_core.evaluation.html import (
 )
 from dafusion_core.evaluation.inspection import Inspection
 from dafusion_core.evaluation.metrics import class_figures
+from dafusion_core.evaluation.notes import tell_note
 from dafusion_core.evaluation.verdict import Verdict, paper_text, percent, points
+from dafusion_core.evaluation.wording import (
+    arm_title,
+    curation_title,
+    explain_arm,
+    finding_title,
+    part_title,
+    span_text,
+)
+from dafusion_core.language import _
 
 __all__ = [
     "ClassCounts",
@@ -118,8 +128,9 @@ class ReportData:
     """Everything the report shows. Empty parts are left out of the page.
 
     `losses`, `accuracies`: curves of the trainings; `inspection`: the run that is looked at more
-    closely; `licence`: of the base model. `method`: sentences (see `describe_method`); `hashes`:
-    (what, SHA-256 or other identity); `versions`: (program or package, version); `created_at`: a
+    closely; `licence`: of the base model. `method`: sentences (see `describe_method`), and
+    `method_for_papers` the same in English where the report is not; `hashes`: (what, SHA-256 or
+    other identity); `versions`: (program or package, version); `created_at`: a
     date for people.
     """
 
@@ -141,6 +152,7 @@ class ReportData:
     inspection: Inspection | None = None
     sheets: tuple[Sheet, ...] = ()
     licence: str = ""
+    method_for_papers: tuple[str, ...] = ()
 
 
 def write_report(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> Path:
@@ -151,7 +163,10 @@ def write_report(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> 
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"“{path}” is a folder.", "Give the name of a file, such as report.html.")
+        raise UserError(
+            _("“{path}” is a folder.").format(path=path),
+            _("Give the name of a file, such as report.html."),
+        )
     text = render_report(data, thumbnail)
     partial = path.with_name(path.name + ".tmp")
     try:
@@ -160,7 +175,7 @@ def write_report(data: ReportData, path: Path | str, thumbnail: Thumbnailer) -> 
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise translate_os_error(error, f"writing the report {path}") from error
+        raise translate_os_error(error, _("writing the report {path}").format(path=path)) from error
     return path
 
 
@@ -169,23 +184,23 @@ def render_report(data: ReportData, thumbnail: Thumbnailer) -> str:
     parts = [*_findings(data), *_experiments(data), *_method(data), *_accuracies(data)]
     parts += [*_figures(data), *_counts(data), *_sheets(data.sheets, thumbnail)]
     parts += [*_examples(data.examples, thumbnail), *_details(data), *_problems(data.problems)]
-    lead = f"Report of {data.created_at}" if data.created_at else ""
+    lead = _("Report of {date}").format(date=data.created_at) if data.created_at else ""
     return page(data.project, lead, parts)
 
 
 def _findings(data: ReportData) -> Iterator[str]:
     verdict = data.verdict
     if verdict is None:
-        text = "No comparison has been made yet."
-        yield section("Did it help?", paragraph(text))
+        yield section(_("Did it help?"), paragraph(_("No comparison has been made yet.")))
         return
     body = [
-        f'<p class="finding {TONES.get(arm.finding, "open")}">{escape(arm.sentence)}</p>'
+        paragraph(explain_arm(verdict, arm), f"finding {TONES.get(arm.finding, 'open')}")
         for arm in verdict.arms
     ]
     body.append(draw_differences(verdict))
-    body += [paragraph(note, "note") for note in (*verdict.notes, *data.notes)]
-    yield section("Did it help?", *body)
+    notes = (*verdict.notes, *data.notes)
+    body += [paragraph(tell_note(note), "note") for note in notes]
+    yield section(_("Did it help?"), *body)
 
 
 def _experiments(data: ReportData) -> Iterator[str]:
@@ -195,24 +210,36 @@ def _experiments(data: ReportData) -> Iterator[str]:
             verdicts = {one.name: one for one in cell.verdict.arms} if cell.verdict else {}
             for point in cell.points:
                 one = verdicts.get(point.arm)
-                span = "–"
-                if one is not None and one.low is not None:
-                    span = f"{points(one.low)} to {points(one.high)}"
                 rows.append(
                     [
-                        f"{shots_text(cell.shots)}: {point.arm}",
+                        f"{shots_text(cell.shots)}: {arm_title(point.arm)}",
                         f"{len(point.accuracies)}",
                         percent(point.mean),
                         points(one.difference) if one else "–",
-                        span,
-                        one.finding if one else "",
+                        span_text(one),
+                        finding_title(one.finding) if one else "",
                     ]
                 )
         yield section(
-            f"Experiment: {found.experiment}",
+            _("Experiment: {name}").format(name=found.experiment),
             *(paragraph(sentence) for sentence in found.sentences),
-            table(["Shots and arm", "seeds", "mean", "difference", "interval", "finding"], rows),
-            paragraph(f"{found.finished} of {found.planned} trainings are done.", "note"),
+            table(
+                [
+                    _("Shots and arm"),
+                    _("seeds"),
+                    _("mean"),
+                    _("difference"),
+                    _("interval"),
+                    _("finding"),
+                ],
+                rows,
+            ),
+            paragraph(
+                _("{done} of {planned} trainings are done.").format(
+                    done=found.finished, planned=found.planned
+                ),
+                "note",
+            ),
         )
 
 
@@ -222,14 +249,14 @@ def _figures(data: ReportData) -> Iterator[str]:
         return
     drawn = []
     found = all_figures(None, data.experiments, data.losses, data.accuracies, data.inspection)
-    for _, title, figure in found:
+    for _name, title, figure in found:
         image = base64.b64encode(to_bytes(figure, "svg")).decode()
         drawn.append(
             f'<h3>{escape(title)}</h3><img class="drawing" alt="{escape(title)}" '
             f'src="data:image/svg+xml;base64,{image}">'
         )
     if drawn:
-        yield section("Figures", *drawn)
+        yield section(_("Figures"), *drawn)
 
 
 def _sheets(sheets: Sequence[Sheet], thumbnail: Thumbnailer) -> Iterator[str]:
@@ -240,7 +267,12 @@ def _sheets(sheets: Sequence[Sheet], thumbnail: Thumbnailer) -> Iterator[str]:
 
 def _method(data: ReportData) -> Iterator[str]:
     if data.method:
-        yield section("What was done", *(paragraph(sentence) for sentence in data.method))
+        body = [paragraph(sentence) for sentence in data.method]
+        if data.method_for_papers:
+            words = escape(" ".join(data.method_for_papers))
+            body.append(f"<h3>{escape(_('For a paper, in English'))}</h3>")
+            body.append(f'<p lang="en">{words}</p>')
+        yield section(_("What was done"), *body)
 
 
 def _accuracies(data: ReportData) -> Iterator[str]:
@@ -254,37 +286,38 @@ def _accuracies(data: ReportData) -> Iterator[str]:
         found = next((arm for arm in verdict.arms if arm.name == scores.name), None)
         rows.append(
             [
-                scores.name,
+                arm_title(scores.name),
                 *(percent(of_seed.get(seed)) for seed in seeds),
                 percent(scores.mean),
-                points(found.difference) if found else "baseline",
-                f"{points(found.low)} to {points(found.high)}"
-                if found and found.low is not None
-                else "–",
+                points(found.difference) if found else _("baseline"),
+                span_text(found),
                 paper_text(scores.paper),
                 f"{scores.calibration_error:.3f}",
             ]
         )
-    head = ["Arm", *(f"seed {seed}" for seed in seeds), "mean", "difference, points"]
+    head = [_("Arm"), *(_("seed {seed}").format(seed=seed) for seed in seeds)]
+    head += [_("mean"), _("difference, points")]
     head += [
-        f"{100 * verdict.confidence:g} % interval",
-        "best epoch, 68 % interval*",
-        "calibration error",
+        _("{confidence:g} % interval").format(confidence=100 * verdict.confidence),
+        _("best epoch, 68 % interval*"),
+        _("calibration error"),
     ]
     yield section(
-        "Accuracy by arm and seed",
+        _("Accuracy by arm and seed"),
         paragraph(
-            "Mean per-class accuracy on all test images after the last epoch.", "under-title"
+            _("Mean per-class accuracy on all test images after the last epoch."), "under-title"
         ),
         table(head, rows),
         paragraph(
-            "* As the DA-Fusion paper counts: the best epoch, chosen on the very images it is "
-            "scored on, so too high; only for comparison with published numbers. One epoch "
-            "is taken for all seeds.",
+            _(
+                "* As the DA-Fusion paper counts: the best epoch, chosen on the very images it is "
+                "scored on, so too high; only for comparison with published numbers. One epoch "
+                "is taken for all seeds."
+            ),
             "note",
         ),
     )
-    names = [scores.name for scores in verdict.scores]
+    names = [arm_title(scores.name) for scores in verdict.scores]
     differences = {arm.name: arm.class_differences for arm in verdict.arms}
     by_class: list[list[Cell]] = []
     for i, label in enumerate(verdict.labels):
@@ -295,9 +328,9 @@ def _accuracies(data: ReportData) -> Iterator[str]:
             row.append(text if gain is None else f"{text} ({points(gain)})")
         by_class.append(row)
     yield section(
-        "Accuracy by class",
-        paragraph("Mean over seeds; in brackets the difference in points.", "under-title"),
-        table(["Class", "test images", *names], by_class),
+        _("Accuracy by class"),
+        paragraph(_("Mean over seeds; in brackets the difference in points."), "under-title"),
+        table([_("Class"), _("test images"), *names], by_class),
         *_per_class_figures(verdict),
         *_confusions(verdict),
     )
@@ -311,8 +344,10 @@ def _per_class_figures(verdict: Verdict) -> Iterator[str]:
                 verdict.labels, class_figures(np.asarray(scores.confusion, np.int64)), strict=True
             )
         ]
-        grid = table(["Class", "precision", "recall", "F1"], rows)
-        title = f"Precision, recall and F1 of “{scores.name}” (all seeds together)"
+        grid = table([_("Class"), _("precision"), _("recall"), "F1"], rows)
+        title = _("Precision, recall and F1 of “{name}” (all seeds together)").format(
+            name=arm_title(scores.name)
+        )
         yield f"<details><summary>{escape(title)}</summary>{grid}</details>"
 
 
@@ -324,8 +359,10 @@ def _confusions(verdict: Verdict) -> Iterator[str]:
             [label, *(f"{count:,}" for count in counts)]
             for label, counts in zip(verdict.labels, scores.confusion, strict=True)
         ]
-        grid = table(["true class ↓ taken for →", *verdict.labels], rows)
-        title = f"What “{scores.name}” took for what (test images, all seeds)"
+        grid = table([_("true class ↓ taken for →"), *verdict.labels], rows)
+        title = _("What “{name}” took for what (test images, all seeds)").format(
+            name=arm_title(scores.name)
+        )
         yield f"<details><summary>{escape(title)}</summary>{grid}</details>"
 
 
@@ -336,8 +373,9 @@ def _counts(data: ReportData) -> Iterator[str]:
             [row.label, *(f"{row.parts.get(part, 0):,}" for part in shown)] for row in data.real
         ]
         totals = [sum(row.parts.get(part, 0) for row in data.real) for part in shown]
-        rows.append(["all classes", *(f"{total:,}" for total in totals)])
-        yield section("Real images", table(["Class", *shown], rows, has_total=True))
+        rows.append([_("all classes"), *(f"{total:,}" for total in totals)])
+        head = [_("Class"), *map(part_title, shown)]
+        yield section(_("Real images"), table(head, rows, has_total=True))
     if data.synthetic:
         strengths = sorted({row.t0 for row in data.synthetic})
         labels = list(dict.fromkeys(row.label for row in data.synthetic))
@@ -348,19 +386,25 @@ def _counts(data: ReportData) -> Iterator[str]:
             rows.append([label, *(_curated(row) for row in found), _total(found)])
         rows.append(
             [
-                "all classes",
+                _("all classes"),
                 *(_total(cells.get((label, t0)) for label in labels) for t0 in strengths),
                 _total(data.synthetic),
             ]
         )
         yield section(
-            "Synthetic images",
+            _("Synthetic images"),
             paragraph(
-                "Kept / rejected / undecided, by how far they are from the photo (t0: small values "
-                "stay close).",
+                _(
+                    "Kept / rejected / undecided, by how far they are from the photo (t0: small "
+                    "values stay close)."
+                ),
                 "under-title",
             ),
-            table(["Class", *(f"t0 = {t0:g}" for t0 in strengths), "all"], rows, has_total=True),
+            table(
+                [_("Class"), *(f"t0 = {t0:g}" for t0 in strengths), _("all")],
+                rows,
+                has_total=True,
+            ),
         )
 
 
@@ -389,7 +433,9 @@ def _examples(examples: Sequence[Example], thumbnail: Thumbnailer) -> Iterator[s
     for example in examples:
         row: list[Cell] = [
             example.label,
-            Raw(_picture(example.source, f"photo, {example.label}", thumbnail)),
+            Raw(
+                _picture(example.source, _("photo, {label}").format(label=example.label), thumbnail)
+            ),
         ]
         for t0 in strengths:
             images = [image for image in example.synthetics if image.t0 == t0]
@@ -398,7 +444,7 @@ def _examples(examples: Sequence[Example], thumbnail: Thumbnailer) -> Iterator[s
                     "".join(
                         _picture(
                             image.path,
-                            f"{example.label}, t0 = {t0:g}, {image.curation}",
+                            f"{example.label}, t0 = {t0:g}, {curation_title(image.curation)}",
                             thumbnail,
                             is_rejected=image.curation is Curation.REJECTED,
                         )
@@ -409,12 +455,15 @@ def _examples(examples: Sequence[Example], thumbnail: Thumbnailer) -> Iterator[s
             )
         rows.append(row)
     yield section(
-        "Examples",
+        _("Examples"),
         paragraph(
-            "One photo per row, with synthetic images made from it. Rejected ones are crossed out.",
+            _(
+                "One photo per row, with synthetic images made from it. Rejected ones are crossed "
+                "out."
+            ),
             "under-title",
         ),
-        table(["Class", "photo", *(f"t0 = {t0:g}" for t0 in strengths)], rows, "pictures"),
+        table([_("Class"), _("photo"), *(f"t0 = {t0:g}" for t0 in strengths)], rows, "pictures"),
     )
 
 
@@ -428,7 +477,8 @@ def _picture(
     try:
         image = thumbnail(path, pixels)
     except (BadImage, OSError):
-        return f'<span class="gap">{escape(path.name)} cannot be read</span>'
+        gap = _("{name} cannot be read").format(name=path.name)
+        return f'<span class="gap">{escape(gap)}</span>'
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=82)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -441,36 +491,38 @@ def _picture(
 
 def _details(data: ReportData) -> Iterator[str]:
     if data.licence:
-        yield section("Base model", paragraph(data.licence))
+        yield section(_("Base model"), paragraph(data.licence))
     blocks = []
     for block in data.settings:
         rows: list[list[Cell]] = [[name, value] for name, value in block.rows]
-        grid = table(["Setting", "value"], rows, "settings")
+        grid = table([_("Setting"), _("value")], rows, "settings")
         blocks.append(f"<details><summary>{escape(block.title)}</summary>{grid}</details>")
     if blocks:
-        yield section("Settings and seeds", *blocks)
+        yield section(_("Settings and seeds"), *blocks)
     if data.hashes:
         rows = [[name, Raw(f"<code>{escape(value)}</code>")] for name, value in data.hashes]
-        yield section("Fingerprints", table(["Of what", "hash"], rows, "settings"))
+        yield section(_("Fingerprints"), table([_("Of what"), _("hash")], rows, "settings"))
     if data.versions:
         rows = [[name, value] for name, value in data.versions]
-        yield section("Versions", table(["Program", "version"], rows, "settings"))
+        yield section(_("Versions"), table([_("Program"), _("version")], rows, "settings"))
 
 
 def _problems(problems: Sequence[ImportProblem]) -> Iterator[str]:
     if not problems:
         return
     rows: list[list[Cell]] = [
-        [problem.path, "left out" if problem.is_refused else "imported", problem.reason]
+        [problem.path, _("left out") if problem.is_refused else _("imported"), problem.reason]
         for problem in problems[:_MOST_PROBLEMS]
     ]
     refused = sum(problem.is_refused for problem in problems)
     more = len(problems) - len(rows)
-    title = f"{refused:,} left out, {len(problems) - refused:,} imported with a warning"
-    rest = [paragraph(f"… and {more:,} more.", "note")] if more else []
-    grid = table(["File", "", "why"], rows, "settings")
+    title = _("{refused:,} left out, {imported:,} imported with a warning").format(
+        refused=refused, imported=len(problems) - refused
+    )
+    rest = [paragraph(_("… and {more:,} more.").format(more=more), "note")] if more else []
+    grid = table([_("File"), "", _("why")], rows, "settings")
     yield section(
-        "Problems with files",
+        _("Problems with files"),
         f"<details><summary>{escape(title)}</summary>{grid}</details>",
         *rest,
     )

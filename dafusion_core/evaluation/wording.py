@@ -1,11 +1,13 @@
-"""A verdict in sentences. Those stored with it are English, for reports; a window rewords them."""
+"""A verdict in sentences. Those stored with it are English; readers of other languages get them
+worded anew."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dafusion_core.domain.records import Curation
 from dafusion_core.evaluation.verdict import ArmVerdict, Finding, Verdict, percent, points
-from dafusion_core.language import ENGLISH, _, count, spoken
+from dafusion_core.language import ENGLISH, _, count, pgettext, spoken
 
 MIN_SEEDS = 2
 MIN_IMAGES = 10
@@ -64,6 +66,42 @@ def arm_title(name: str) -> str:
         "DA-Fusion, concatenated": _("DA-Fusion, concatenated"),
         "synthetic only": _("synthetic only"),
     }.get(name, name)
+
+
+def finding_title(finding: Finding) -> str:
+    """A finding as people read it."""
+    return {
+        "helps": _("helps"),
+        "hurts": _("hurts"),
+        "no difference seen": _("no difference seen"),
+        "too few to tell": _("too few to tell"),
+    }.get(finding, finding)
+
+
+def span_text(arm: ArmVerdict | None) -> str:
+    """The interval of a difference, a dash where there is none."""
+    if arm is None or arm.low is None:
+        return "–"
+    return _("{low} to {high}").format(low=points(arm.low), high=points(arm.high))
+
+
+def part_title(part: str) -> str:
+    """A part of the split as tables of the report name it."""
+    return {
+        "train": pgettext("part", "train"),
+        "validation": pgettext("part", "validation"),
+        "test": pgettext("part", "test"),
+        "unused": pgettext("part", "unused"),
+    }.get(part, part)
+
+
+def curation_title(curation: Curation) -> str:
+    """A decision about a synthetic image in a word."""
+    return {
+        Curation.KEPT: pgettext("decision", "kept"),
+        Curation.REJECTED: pgettext("decision", "rejected"),
+        Curation.UNDECIDED: pgettext("decision", "undecided"),
+    }[curation]
 
 
 def explain_arm(verdict: Verdict, arm: ArmVerdict) -> str:

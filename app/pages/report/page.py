@@ -36,9 +36,10 @@ from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import describe_error
 from dafusion_core.domain.records import Evaluation, Job, JobState, TrainingRun
 from dafusion_core.domain.specs import ModelFormat
+from dafusion_core.evaluation.notes import tell_note
 from dafusion_core.evaluation.verdict import ArmVerdict, Verdict, percent, points
 from dafusion_core.evaluation.wording import arm_title, explain_arm
-from dafusion_core.language import ENGLISH, _, ngettext, speaking
+from dafusion_core.language import _, ngettext
 
 FINDING_NAMES = {
     "helps": _("helps"),
@@ -221,8 +222,7 @@ class ReportPage(Page):
             from dafusion_core.datasets.pictures import make_thumbnail
             from dafusion_core.evaluation.report import render_report
 
-            with speaking(ENGLISH):  # as it will be saved
-                return prepare(render_report(collect_report(project), make_thumbnail))
+            return prepare(render_report(collect_report(project), make_thumbnail))
 
         self.session.imports.submit(work, self._show_page, self._on_render_error)
 
@@ -345,7 +345,7 @@ class ReportPage(Page):
         )
         self.arms.fit_height()
         self._show_classes(verdict, compared)
-        self.notes.setText("\n".join([*verdict.notes, FOOTNOTE]))
+        self.notes.setText("\n".join([*map(tell_note, verdict.notes), FOOTNOTE]))
 
     def _show_classes(self, verdict: Verdict, compared: dict[str, ArmVerdict]) -> None:
         names = [arm_title(scores.name) for scores in verdict.scores]

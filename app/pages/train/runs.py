@@ -12,7 +12,7 @@ from app.widgets.plain_table import PlainTable
 from dafusion_core.domain.records import Job, TrainingRun
 from dafusion_core.evaluation.verdict import percent
 from dafusion_core.evaluation.wording import arm_title
-from dafusion_core.language import _
+from dafusion_core.language import _, pgettext
 
 _UNTOLD = ("spec_version", "arms", "seeds")
 
@@ -48,7 +48,59 @@ def value_words(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, list):
         return ", ".join(value_words(item) for item in value)
-    return str(value)
+    return choice_title(str(value))
+
+
+def setting_title(key: str) -> str:
+    """A setting as the table names it; in English these are the keys of specs, with spaces."""
+    titles = {
+        "training": pgettext("setting", "training"),
+        "way of training": pgettext("setting", "way of training"),
+        "seed": pgettext("setting", "seed"),
+        "split_id": pgettext("setting", "split id"),
+        "protocol": pgettext("setting", "protocol"),
+        "backbone": pgettext("setting", "backbone"),
+        "weights": pgettext("setting", "weights"),
+        "resolution": pgettext("setting", "resolution"),
+        "epochs": pgettext("setting", "epochs"),
+        "iterations_per_epoch": pgettext("setting", "iterations per epoch"),
+        "batch_size": pgettext("setting", "batch size"),
+        "learning_rate": pgettext("setting", "learning rate"),
+        "use_undecided": pgettext("setting", "use undecided"),
+        "normalisation": pgettext("setting", "normalisation"),
+        "label_smoothing": pgettext("setting", "label smoothing"),
+        "patience": pgettext("setting", "patience"),
+        "views": pgettext("setting", "views"),
+        "augmentation": pgettext("setting", "augmentation"),
+        "alpha": pgettext("setting", "alpha"),
+        "generation_job": pgettext("setting", "generation job"),
+        "mixing": pgettext("setting", "mixing"),
+        "batch_mix": pgettext("setting", "batch mix"),
+        "only_kept": pgettext("setting", "only kept"),
+        "t0_set": pgettext("setting", "t0 set"),
+        "variants": pgettext("setting", "variants"),
+    }
+    return titles.get(key) or key.replace("_", " ")
+
+
+def choice_title(value: str) -> str:
+    """A choice of a setting as people read it; names of methods and of networks stay."""
+    return {
+        "paper": pgettext("choice", "paper"),
+        "probe": pgettext("choice", "probe"),
+        "finetune": pgettext("choice", "finetune"),
+        "own": pgettext("choice", "own"),
+        "global": pgettext("choice", "global"),
+        "concatenate": pgettext("choice", "concatenate"),
+        "only": pgettext("choice", "only"),
+        "none": pgettext("choice", "none"),
+        "standard": pgettext("choice", "standard"),
+        "aerial": pgettext("choice", "aerial"),
+        "standard+randaugment": pgettext("choice", "standard+randaugment"),
+        "auto": pgettext("choice", "auto"),
+        "half": pgettext("choice", "half"),
+        "bundled": pgettext("choice", "bundled"),
+    }.get(value, value)
 
 
 class RunsView(QWidget):
@@ -141,7 +193,7 @@ class RunsView(QWidget):
         ]
         self.differences.set_columns([_("Setting"), *names])
         self.differences.fill(
-            [[name.replace("_", " "), *map(value_words, values)] for name, values in found]
+            [[setting_title(name), *map(value_words, values)] for name, values in found]
         )
 
 
@@ -155,9 +207,9 @@ def arm_words(arm: Mapping[str, Any]) -> str:
             )
         )
     if arm.get("mixing", "own") != "own":
-        words.append(str(arm["mixing"]))
+        words.append(choice_title(arm["mixing"]))
     if arm.get("augmentation", "standard") != "standard":
-        words.append(str(arm["augmentation"]))
+        words.append(choice_title(arm["augmentation"]))
     if arm.get("batch_mix", "none") != "none":
-        words.append(str(arm["batch_mix"]))
+        words.append(choice_title(arm["batch_mix"]))
     return ", ".join(words) or _("real images only")
