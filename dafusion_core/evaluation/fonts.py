@@ -27,6 +27,7 @@ _KNOWN = (
     "/System/Library/Fonts/AppleSDGothicNeo.ttc",
     "/Library/Fonts/NanumGothic.ttf",
 )
+_SIGNATURES = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ def _is_usable(font: FontFile) -> bool:
     except ImportError:
         return False
     try:
-        pdf = fpdf.FPDF()
+        with font.path.open("rb") as file:
+            if file.read(4) not in _SIGNATURES:
+                return False
+        pdf: Any = fpdf.FPDF()
         pdf.add_page()
         add_to_pdf(pdf, "trial", font)
         if not all(ord(letter) in pdf.fonts["trial"].cmap for letter in "가힣"):

@@ -269,8 +269,8 @@ def _method(data: ReportData) -> Iterator[str]:
     if data.method:
         body = [paragraph(sentence) for sentence in data.method]
         if data.method_for_papers:
-            words = escape(" ".join(data.method_for_papers))
-            body.append(f"<h3>{escape(_('For a paper, in English'))}</h3>")
+            title, words = _("For a paper, in English"), escape(" ".join(data.method_for_papers))
+            body.append(f"<h3>{escape(title)}</h3>")
             body.append(f'<p lang="en">{words}</p>')
         yield section(_("What was done"), *body)
 

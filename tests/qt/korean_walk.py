@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,17 @@ from app.main_window import MainWindow  # noqa: E402
 from app.pages.images.grouping import GroupingDialog  # noqa: E402
 from app.pages.images.labelling import ClassDialog  # noqa: E402
 from app.pages.train.experiments import ExperimentDialog  # noqa: E402
+from app.pages.train.runs import RunsView, setting_title  # noqa: E402
 from app.session import Session  # noqa: E402
 from app.steps import Step  # noqa: E402
 from app.widgets.fold import Fold  # noqa: E402
 from app.widgets.parts import Segments  # noqa: E402
+from dafusion_core.cli import diagnosis  # noqa: E402
 from dafusion_core.domain.errors import UserError  # noqa: E402
 from dafusion_core.domain.records import JobState  # noqa: E402
+from dafusion_core.domain.specs import Arm, TrainingSpec  # noqa: E402
 from tests.fake_methods import TARGET  # noqa: E402
+from tests.korean_words import report_texts  # noqa: E402
 
 CLASSES = ("dandelion", "ragwort", "spurge")
 LIMIT_S = 230
@@ -232,10 +237,49 @@ class Walk:
                         self.wait(0.3)
                         self.note(f"{step.value}, {key}")
                         self.shoot(f"{number}-{step.value}-{key}")
+        self.whole_report()
+        self.differences()
         self.workspace.jobs.show()
         self.note("jobs", self.workspace.jobs)
         self.decide()
         self.note("after an undo")
+
+    def whole_report(self) -> None:
+        """The page that is shown in the window, without keys of settings and quoted English."""
+        self.workspace.show_step(Step.REPORT)
+        page = self.workspace.pages[Step.REPORT]
+        page.show_part("page")
+        self.until("the report is shown", lambda: "<h2>" in page.view._prepared.html)
+        self.wait(0.3)
+        self.shoot("9-whole-report")
+        self.read["whole report"] = {text for _tag, text in report_texts(page.view._prepared.html)}
+
+    def differences(self) -> None:
+        """What differs between the runs, all of them chosen."""
+        self.workspace.show_step(Step.TRAIN)
+        for view in self.workspace.pages[Step.TRAIN].findChildren(RunsView):
+            view.table.selectAll()
+            self.wait(0.1)
+            self.note("train, differences", view)
+            self.read["train, differences"] |= {
+                setting_title(field.name) for kind in (Arm, TrainingSpec) for field in fields(kind)
+            }
+
+    def hardware(self) -> None:
+        """The card with what the helper says, which is looked up here without waiting for torch."""
+        card = self.window.welcome.hardware
+        healthy = {
+            "version": "2", "cuda_build": None, "threads": 2, "has_cuda": False,
+            "is_torchvision_complete": True,
+        }  # fmt: skip
+        device = {"device": "cpu", "name": "Xeon", "free_bytes": 1, "total_bytes": 2}
+        for torch in ({"error": "x"}, healthy):
+            facts = {"torch": torch, "libraries": {}, "devices": [device]}
+            found = [*diagnosis.look_at_torch(facts), diagnosis.look_at_python((3, 9, 1))]
+            found.append(diagnosis.look_at_model({}))
+            card.take({"findings": [asdict(one) for one in found]})
+            self.note("hardware", card)
+        self.shoot("0-hardware", card)
 
     def decide(self) -> None:
         """What a command is called stands in the menu."""
@@ -332,6 +376,7 @@ class Walk:
 
     def walk(self) -> dict[str, list[str]]:
         self.welcome()
+        self.hardware()
         self.work()
         self.pages()
         self.menus()

@@ -27,10 +27,11 @@ CPU = {
 CARD = {
     "findings": [
         {"topic": "torch", "value": "2.13.0+cu130", "state": "fine", "text": ""},
-        {"topic": "Device cuda:0", "value": "8.0 of 8.0 GB", "state": "fine", "text": ""},
+        {"topic": "Device cuda:0", "value": "8.0 of 8.0 GB", "state": "fine", "text": "",
+         "total_bytes": 8_000_000_000},
         {"topic": "Disk", "value": "", "state": "problem", "text": "is full."},
     ]
-}
+}  # fmt: skip
 
 
 def test_the_last_check_is_remembered(qtbot: QtBot) -> None:

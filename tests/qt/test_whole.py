@@ -262,6 +262,7 @@ def test_the_hardware_card_reads_the_doctor(qtbot: QtBot) -> None:
                     "value": "Card, 7.0 GB of 8.0 GB free",
                     "state": "fine",
                     "text": "",
+                    "total_bytes": 8_000_000_000,
                 },
                 {"topic": "Disk", "value": "0 GB", "state": "problem", "text": "It is full."},
             ]
