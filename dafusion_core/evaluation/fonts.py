@@ -7,6 +7,7 @@ with them is too large to be bundled. Computers that are used in Korean have one
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import subprocess
 import sys
@@ -97,6 +98,8 @@ def _is_usable(font: FontFile) -> bool:
 
 def add_to_pdf(pdf: Any, name: str, font: FontFile) -> None:
     """Make a font known to a document of fpdf2."""
+    # It tells of every table of a font that a subset does without.
+    logging.getLogger("fontTools.subset").setLevel(logging.ERROR)
     more = {"collection_font_number": font.index} if font.index else {}
     pdf.add_font(name, "", str(font.path), **more)
 

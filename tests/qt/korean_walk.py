@@ -262,7 +262,10 @@ class Walk:
             self.wait(0.1)
             self.note("train, differences", view)
             self.read["train, differences"] |= {
-                setting_title(field.name) for kind in (Arm, TrainingSpec) for field in fields(kind)
+                setting_title(field.name)
+                for kind in (Arm, TrainingSpec)
+                for field in fields(kind)
+                if field.name not in ("arms", "seeds", "name", "spec_version")  # never listed
             }
 
     def hardware(self) -> None:
@@ -279,6 +282,7 @@ class Walk:
             found.append(diagnosis.look_at_model({}))
             card.take({"findings": [asdict(one) for one in found]})
             self.note("hardware", card)
+        self.wait(0.3)
         self.shoot("0-hardware", card)
 
     def decide(self) -> None:
