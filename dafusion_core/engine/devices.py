@@ -82,7 +82,8 @@ def describe_device(device: torch.device | str) -> DeviceInfo:
         free, total = torch.cuda.mem_get_info(device)
         return DeviceInfo(str(device), torch.cuda.get_device_name(device), total, free)
     total, free = _cpu_memory()
-    name = _("Apple GPU") if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
+    threads = _("CPU, {threads} threads").format(threads=torch.get_num_threads())
+    name = _("Apple GPU") if device.type == "mps" else threads
     return DeviceInfo(str(device), name, total, free)
 
 

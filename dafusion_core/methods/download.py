@@ -20,7 +20,7 @@ from dafusion_core.domain.inputs import DownloadInputs
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import DownloadSpec
 from dafusion_core.jobs.context import JobContext
-from dafusion_core.language import _
+from dafusion_core.language import _, current
 from dafusion_core.storage.hub import bytes_here
 
 __all__ = ["PROGRAM", "run"]
@@ -43,7 +43,7 @@ def run(
         [*PROGRAM, "models", "download", name, "--yes", "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env={**os.environ, "HF_HUB_OFFLINE": "0"},
+        env={**os.environ, "HF_HUB_OFFLINE": "0", "DAFUSION_LANGUAGE": current()},
     )
     try:
         while process.poll() is None:

@@ -454,7 +454,7 @@ def _warn_if_left(spec: ErasureSpec, check: dict[str, Any], ctx: JobContext) -> 
         return
     way_out = _("Try more iterations or other parameters to train.")
     if spec.method == "uce":
-        way_out = "Try ESD."
+        way_out = _("Try ESD.")
         if spec.uce_tokens == "subject":
             way_out = _("Let UCE move the end mark too (subject+end), or try ESD.")
     ctx.log(
