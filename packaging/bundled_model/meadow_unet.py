@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1, help="of a batch, each on a core")
-    parser.add_argument("--compile", action="store_true", help="faster after minutes of translation")
+    parser.add_argument("--compile", action="store_true", help="faster, after minutes")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--smoke", action="store_true", help="tiny network, a minute")
     args = parser.parse_args()

@@ -445,7 +445,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a diffusers folder; default: the bundled model")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--judge-pictures", type=int, default=12_000)
-    parser.add_argument("--judge-steps", type=int, default=1_500)
+    parser.add_argument("--judge-steps", type=int, default=500)
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
     if args.smoke:

@@ -1,4 +1,4 @@
-"""An independent judge of meadow pictures: a small network trained on renders only.
+"""An independent judge of meadow pictures: a network trained on renders only.
 
 It names each attribute of the plant; a picture is taken for the species, of those that compete,
 whose attributes are most likely together. So any species can compete, with no further training.
@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dafusion_core.engine.classifiers import build_classifier
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.meadow import ATTRIBUTES, Species, draw_picture, random_species
 
 JUDGE_SEED = 6_000_000  # far from the seeds of training and of the pictures that are judged
 VALUES = list(ATTRIBUTES.values())
+RATE = 5e-4  # largest learning rate
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -33,34 +35,18 @@ def to_tensor(pixels: Pixels) -> torch.Tensor:
 
 
 class Judge(torch.nn.Module):
-    """Residual network of 1.2 M parameters with one output per attribute value."""
+    """The bundled ResNet-50 with one output per attribute value, trained further as a whole."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = torch.nn.Conv2d(3, width, 3, 2, 1)
-        self.down, self.body = torch.nn.ModuleList(), torch.nn.ModuleList()
-        for i in range(3):
-            a, b = width * 2**i, width * 2 ** (i + 1)
-            norm = torch.nn.BatchNorm2d
-            self.down.append(torch.nn.Sequential(torch.nn.Conv2d(a, b, 3, 2, 1), norm(b)))
-            self.body.append(
-                torch.nn.Sequential(
-                    torch.nn.Conv2d(b, b, 3, 1, 1),
-                    norm(b),
-                    torch.nn.ReLU(),
-                    torch.nn.Conv2d(b, b, 3, 1, 1),
-                    norm(b),
-                )
-            )
-        self.head = torch.nn.Linear(2 * width * 8, sum(len(v) for v in VALUES))
+        self.network = build_classifier("resnet50", sum(len(v) for v in VALUES), "bundled")
+        self.head = self.network.fc
+        self.network.fc = torch.nn.Identity()
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 3, 64, 64) -> (n, 384): means and maxima of the last layer."""
-        x = self.stem(x).relu()
-        for down, body in zip(self.down, self.body, strict=True):
-            x = down(x).relu()
-            x = (x + body(x)).relu()
-        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        """(n, 3, 64, 64) -> (n, 2048): means of the last layer."""
+        found: torch.Tensor = self.network(x)
+        return found
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Scores of the values of each attribute, seven tensors."""
@@ -81,7 +67,7 @@ class Judge(torch.nn.Module):
 
     @torch.inference_mode()
     def embed(self, pixels: Pixels) -> torch.Tensor:
-        """(n, 384) features of pictures."""
+        """(n, 2048) features of pictures."""
         return torch.cat([self.features(part) for part in to_tensor(pixels).split(256)])
 
 
@@ -106,10 +92,10 @@ def get_judge(work: Path, pictures: int, steps: int) -> Judge:
     began = time.monotonic()
     generator = torch.Generator().manual_seed(0)
     judge = judge.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.02)
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 50, 0.02 + (steps - step) / (0.6 * steps))
+            group["lr"] = RATE * min(1, (step + 1) / 50, 0.02 + (steps - step) / (0.6 * steps))
         pick = torch.randint(0, len(pixels), (64,), generator=generator)
         x = _vary(to_tensor(pixels[pick.numpy()]), generator)
         losses = [
@@ -119,8 +105,10 @@ def get_judge(work: Path, pictures: int, steps: int) -> Judge:
         optimiser.zero_grad(set_to_none=True)
         torch.stack(losses).sum().backward()
         optimiser.step()
-        if (step + 1) % 200 == 0:
-            print(f"judge: step {step + 1}, {time.monotonic() - began:.0f} s", flush=True)
+        if (step + 1) % 50 == 0:
+            total = float(torch.stack(losses).detach().sum())
+            passed = time.monotonic() - began
+            print(f"judge: step {step + 1}, loss {total:.3f}, {passed:.0f} s", flush=True)
     torch.save(judge.state_dict(), path)
     return judge.eval()
 
