@@ -20,6 +20,7 @@ from dafusion_core.datasets.folder import scan_folder
 from dafusion_core.datasets.naming import show_name
 from dafusion_core.datasets.pictures import MAX_PIXELS, ExaminedPicture, examine_picture
 from dafusion_core.datasets.plan import Entry, ImportPlan, PlannedRegion
+from dafusion_core.datasets.small_copy import Jpeg
 from dafusion_core.datasets.sniffing import (
     BadPicture,
     is_picture_name,
@@ -64,7 +65,8 @@ class ExistingImage:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A row to add. `path` as in ImageRecord; `bytes`, `mtime_ns` are those of the original."""
+    """A row to add. `path` as in ImageRecord; `bytes`, `mtime_ns` are those of the original.
+    `small`: a small copy for views (JPEG), which may be dropped."""
 
     path: str
     is_reference: bool
@@ -81,6 +83,7 @@ class NewImage:
     note: str = ""
     is_unsure: bool = False
     regions: tuple[PlannedRegion, ...] = ()
+    small: Jpeg | None = None
 
 
 class ImageStore(Protocol):
@@ -256,7 +259,7 @@ def _examine(entry: Entry, known: tuple[int, int] | None, max_pixels: int) -> _O
         return _Outcome(*found)
     try:
         data = entry.fetch() if entry.fetch is not None else None
-        picture = examine_picture(entry.path, max_pixels, data)
+        picture = examine_picture(entry.path, max_pixels, data, True)
     except BadPicture as error:
         return _Outcome(*found, refusal=error.reason)
     except DaFusionError as error:
@@ -323,6 +326,7 @@ class _Import:
                 note=entry.note,
                 is_unsure=entry.is_unsure,
                 regions=self._regions(entry, name, picture.width, picture.height),
+                small=outcome.found.small,
             )
         )
         self._new_by_hash[picture.sha256] = (entry.label, entry.source)
