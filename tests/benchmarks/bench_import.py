@@ -3,8 +3,9 @@
 Prints JSON. One-megapixel JPEGs (1200×900, about 250 kB, no two alike) are imported by copy: each
 is read, hashed, decoded to its end, measured for duplicates, made small for views, written and
 synced, and recorded. The reference, in the same run and on the same cores, only decodes them with
-Pillow in as many threads. `ratio` is the reference's time divided by the import's: 1 is as fast as decoding;
-`cpu_ratio` the same of processor time, which says what to expect where others use the machine too.
+Pillow in as many threads. `ratio` is the reference's time divided by the import's: 1 is as fast as
+decoding; `cpu_ratio` the same of processor time, which says what to expect where others use the
+machine too.
 """
 
 from __future__ import annotations
