@@ -117,14 +117,13 @@ class ProjectImages:
     def _keep_small(self, rows: Sequence[NewImage]) -> None:
         """Keep small copies of images that are recorded. Without them nothing is lost."""
         kept = self.file.objects.thumbnails
+        copies = dict[str, bytes]()
         for row in rows:
-            if row.small is not None:
-                if row.is_reference:
-                    place = kept.place_of_reference(row.path, row.bytes, row.mtime_ns)
-                else:
-                    place = kept.place_of_object(row.path)
-                if not kept.write(place, row.small):
-                    return  # nor would the next be
+            if row.small is not None and row.is_reference:
+                copies[kept.name_of_reference(row.path, row.bytes, row.mtime_ns)] = row.small
+            elif row.small is not None:
+                copies[kept.name_of_object(row.path)] = row.small
+        kept.write(copies)
 
     def add_problem(self, path: str, reason: str, is_refused: bool) -> None:
         """Remember a problem; replaces what was said about the same path before."""

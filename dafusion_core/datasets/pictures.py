@@ -242,14 +242,16 @@ def load_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return _to_rgb(image)
 
 
-def make_thumbnail(path: Path | str, size: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def make_thumbnail(
+    path: Path | str, size: int, max_pixels: int = MAX_PIXELS, data: bytes | None = None
+) -> Image.Image:
     """A small RGB copy that fits into `size`×`size` pixels, upright, never enlarged.
 
-    JPEGs are decoded at a fraction of their size, which is several times faster. Raises BadImage
-    as `check_picture` does.
+    JPEGs are decoded at a fraction of their size, which is several times faster. `data`: as for
+    `examine_picture`. Raises BadImage as `check_picture` does.
     """
     path = Path(path)
-    with _opened(path, max_pixels) as image:
+    with _opened(path, max_pixels, data) as image:
         # Twice the size asked for, so that the last step down still averages over pixels.
         image.draft(None, (2 * size, 2 * size))
         with _decoding(path, image):

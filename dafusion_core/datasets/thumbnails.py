@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from PIL import Image
@@ -20,17 +21,15 @@ def load_thumbnail(path: Path | str, size: int, kept: KeptThumbnails | None) -> 
     One that is missing or damaged is made from the picture, and kept if that can be done. Raises
     BadImage for a picture that is not there, also where there is a small copy of it.
     """
-    place = kept.place(path) if kept is not None and size <= SIDE else None
-    if kept is None or place is None:
+    name = kept.name(path) if kept is not None and size <= SIDE else None
+    if kept is None or name is None:
         return make_thumbnail(path, size)
-    if place.is_file():
-        try:
-            return make_thumbnail(place, size, MAX_SIDE * MAX_SIDE)
-        except BadImage:
-            pass  # a power cut, a full disk: it is only a copy
+    if (data := kept.read(name)) is not None:
+        with contextlib.suppress(BadImage):
+            return make_thumbnail(path, size, MAX_SIDE * MAX_SIDE, data)
     small = make_thumbnail(path, SIDE + 1)
     # A picture that changed meanwhile would be kept under the name of what it was.
-    if max(small.size) > SIDE and place == kept.place(path):
-        kept.write(place, encode_small(small))
+    if max(small.size) > SIDE and name == kept.name(path):
+        kept.write({name: encode_small(small)})
     small.thumbnail((size, size), Image.Resampling.BICUBIC)
     return small

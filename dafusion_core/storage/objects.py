@@ -174,19 +174,18 @@ class ObjectStore:
         """Remove unfinished files that no worker owns."""
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
 
-    def remove(self, path: Path) -> None:
-        """Delete a stored file, if it is there, and its thumbnail."""
-        path.unlink(missing_ok=True)
-        self.thumbnails.remove(path.name)
+    def remove(self, relative: Collection[str]) -> None:
+        """Delete stored files, those that are there, and their thumbnails."""
+        for path in relative:
+            self.path(path).unlink(missing_ok=True)
+        self.thumbnails.remove(map(self.thumbnails.name_of_object, relative))
 
     def sweep(self, known: Collection[str]) -> int:
         """Delete stored files that no row names (`known`: relative paths); return how many.
 
         A crash between storing a file and committing its row leaves such a file.
         """
-        removed = 0
-        for path in self.objects.glob("*/*"):
-            if self._relative(path) not in known:
-                self.remove(path)
-                removed += 1
-        return removed
+        found = map(self._relative, self.objects.glob("*/*"))
+        unknown = [path for path in found if path not in known]
+        self.remove(unknown)
+        return len(unknown)

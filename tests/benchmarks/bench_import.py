@@ -70,7 +70,7 @@ def import_all(folder: Path, place: Path, count: int) -> float:
         report = project.import_data(folder)
         taken = time.perf_counter() - began
         assert report.imported == count, report.sentence
-        assert len(list(project.files.glob("thumbnails/*/*.jpg"))) == count
+        assert len(project.file.objects.thumbnails.names()) == count
     return taken
 
 

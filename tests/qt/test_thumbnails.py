@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pytestqt.qtbot import QtBot
 import dafusion_core as df
 from app import thumbnails
 from app.thumbnails import FULL_SIZE, ThumbnailLoader
+from dafusion_core.datasets.small_copy import encode_small
 from dafusion_core.storage.thumbnails import KeptThumbnails
 
 
@@ -90,10 +92,11 @@ def test_small_ones_come_from_what_was_kept_at_import(qtbot: QtBot, tmp_path: Pa
         (image,) = project.images()
         kept = KeptThumbnails(project.files)
         path = str(project.file.objects.path(image.path))
-        place = kept.place(path)
-        assert place is not None
+        name = kept.name(path)
+        assert name is not None
+        assert kept.names() == {name}
         # Another colour, to see where it comes from.
-        Image.new("RGB", (300, 225), (0, 255, 0)).save(place)
+        kept.write({name: encode_small(Image.new("RGB", (300, 225), (0, 255, 0)))})
         loader = ThumbnailLoader(2**22, kept=kept)
         try:
             for size in (64, 128, 256, 512, FULL_SIZE):
@@ -105,14 +108,16 @@ def test_small_ones_come_from_what_was_kept_at_import(qtbot: QtBot, tmp_path: Pa
         finally:
             loader.stop()
         # Damaged, it is made from the picture, shown and kept.
-        place.write_bytes(b"rubbish")
+        kept.write({name: b"rubbish"})
         loader = ThumbnailLoader(2**22, kept=kept)
         try:
             qtbot.waitUntil(lambda: loader.get(path, 128) is not None)
             pixmap = loader.get(path, 128)
             assert pixmap is not None
             assert pixmap.toImage().pixelColor(9, 9).green() < 80
-            with Image.open(place) as small:
+            data = kept.read(name)
+            assert data is not None
+            with Image.open(io.BytesIO(data)) as small:
                 small.load()
         finally:
             loader.stop()

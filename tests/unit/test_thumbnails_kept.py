@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,8 +59,27 @@ def fill(root: Path) -> None:
     save(noise(1, SIDE, 200), root / "b" / "tiny.png")
 
 
-def kept(project: Project) -> set[Path]:
-    return {path for path in (project.files / "thumbnails").rglob("*") if path.is_file()}
+def kept(project: Project) -> set[str]:
+    return project.file.objects.thumbnails.names()
+
+
+def small_copy(project: Project, name: str) -> Image.Image:
+    data = project.file.objects.thumbnails.read(name)
+    assert data is not None
+    assert len(data) < 40_000
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return image
+
+
+def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on only small copies may be looked into."""
+
+    def make(path: Path, size: int, *rest: Any) -> Image.Image:
+        assert len(rest) == 2, path  # with the bytes of the small copy
+        return make_thumbnail(path, size, *rest)
+
+    monkeypatch.setattr(loading, "make_thumbnail", make)
 
 
 def paths_of(project: Project) -> dict[str, Path]:
@@ -82,30 +104,24 @@ def test_imports_keep_a_small_copy_of_each_large_picture(
     paths = paths_of(project)
     assert report.imported == len(paths) == 11
     found = project.file.objects.thumbnails
-    places = {name: found.place(path) for name, path in paths.items()}
-    assert kept(project) == {place for name, place in places.items() if name != "tiny.png"}
+    names = {file: found.name(path) for file, path in paths.items()}
+    assert kept(project) == {name for file, name in names.items() if file != "tiny.png"}
     assert (project.file.objects.objects.exists()) == (mode == "copy")
-    for name, place in places.items():
-        if name == "tiny.png" or place is None:
+    for file, name in names.items():
+        if file == "tiny.png" or name is None:
             continue
-        with Image.open(place) as small:
-            assert (small.format, small.getexif(), "comment" in small.info) == ("JPEG", {}, False)
-            assert SIDE <= max(small.size) <= MAX_SIDE, name
-            expected = make_thumbnail(paths[name], 128)
-            assert small.width / small.height == pytest.approx(
-                expected.width / expected.height, rel=0.02
-            )
-            assert distance(small, expected) < 6, name
-        assert place.stat().st_size < 40_000
-
+        small = small_copy(project, name)
+        assert (small.format, small.getexif(), "comment" in small.info) == ("JPEG", {}, False)
+        assert SIDE <= max(small.size) <= MAX_SIDE, file
+        expected = make_thumbnail(paths[file], 128)
+        assert small.width / small.height == pytest.approx(
+            expected.width / expected.height, rel=0.02
+        )
+        assert distance(small, expected) < 6, file
     # Views take it from there.
-    def fail(path: Path, *_: object) -> Image.Image:
-        assert project.files / "thumbnails" in Path(path).parents, path
-        return make_thumbnail(path, 64)
-
-    monkeypatch.setattr(loading, "make_thumbnail", fail)
-    for name, path in paths.items():
-        if name != "tiny.png":
+    forbid_decoding(monkeypatch)
+    for file, path in paths.items():
+        if file != "tiny.png":
             assert max(load_thumbnail(path, 64, found).size) == 64
 
 
@@ -122,34 +138,55 @@ def test_facts_are_those_of_an_import_without(tmp_path: Path) -> None:
         assert other.facts.contrast == pytest.approx(one.facts.contrast, abs=0.002)
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "empty", "nonsense", "bomb", "folder"])
+def damage_database(store: storing.KeptThumbnails, damage: str) -> None:
+    if damage == "missing":
+        store.path.unlink()
+    elif damage == "folder":
+        shutil.rmtree(store.folder)
+    elif damage == "no database":
+        store.path.write_bytes(bytes(20_000))
+    elif damage == "cut":
+        store.path.write_bytes(store.path.read_bytes()[:4096])
+    elif damage == "empty":
+        store.path.write_bytes(b"")
+    else:
+        new = {
+            "nonsense": b"rubbish",
+            "no bytes": "text",
+            "bomb": save(noise(0, 3000, 3000), store.folder / "x.jpg").read_bytes(),
+        }
+        with closing(sqlite3.connect(store.path)) as db, db:
+            if damage == "other contents":  # pages that a power cut mixed up
+                db.execute("UPDATE small SET jpeg = substr(jpeg, 1, 4000) || zeroblob(4000)")
+            else:
+                (name,) = db.execute("SELECT name FROM small").fetchone()
+                data = new[damage]
+                sum_ = storing._sum(name, data) if isinstance(data, bytes) else 0
+                db.execute("UPDATE small SET jpeg = ?, sum = ?", [data, sum_])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["missing", "folder", "no database", "cut", "empty", "nonsense", "no bytes", "bomb",
+     "other contents"],
+)  # fmt: skip
 def test_what_is_missing_or_damaged_is_made_anew_and_kept(
-    project: Project, tmp_path: Path, damage: str
+    project: Project, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(detailed(800, 600), tmp_path / "data" / "a" / "1.jpg")
     project.import_folder(tmp_path / "data")
     (path,) = paths_of(project).values()
-    (place,) = kept(project)
-    good = place.read_bytes()
-    if damage in ("missing", "folder"):
-        place.unlink()
-    if damage == "folder":
-        shutil.rmtree(place.parent)
-    if damage in ("cut", "empty"):
-        place.write_bytes(good[: len(good) // 2] if damage == "cut" else b"")
-    if damage == "nonsense":
-        place.write_bytes(bytes(len(good)))
-    if damage == "bomb":
-        save(noise(0, 3000, 3000), place)
+    (name,) = kept(project)
     store = project.file.objects.thumbnails
+    damage_database(store, damage)
     shown = load_thumbnail(path, 128, store)
     assert shown.size == (128, 96)
     assert distance(shown, make_thumbnail(path, 128)) < 2
-    assert kept(project) == {place}
-    with Image.open(place) as small:
-        small.load()
-        assert max(small.size) <= MAX_SIDE
-    assert distance(load_thumbnail(path, 256, store), make_thumbnail(path, 256)) < 6
+    assert kept(project) == {name}
+    assert max(small_copy(project, name).size) <= MAX_SIDE
+    expected = make_thumbnail(path, 256)
+    forbid_decoding(monkeypatch)
+    assert distance(load_thumbnail(path, 256, store), expected) < 6
 
 
 def test_a_picture_that_is_not_there_is_not_shown(project: Project, tmp_path: Path) -> None:
@@ -171,41 +208,52 @@ def test_a_referenced_picture_that_changed_is_never_shown_as_it_was(
     save(Image.new("RGB", (800, 600), "white"), path)
     store = project.file.objects.thumbnails
     assert load_thumbnail(path, 64, store).getextrema() == ((255, 255),) * 3
-    assert kept(project) == {first, store.place(path)}
+    assert kept(project) == {first, store.name(path)}
     # What was is of no more use.
     project.shrink()
-    assert kept(project) == {store.place(path)}
+    assert kept(project) == {store.name(path)}
 
 
-@pytest.mark.parametrize("trouble", ["full", "in the way"])
+@pytest.mark.parametrize("trouble", ["full", "in the way", "held"])
 def test_where_nothing_can_be_kept_all_goes_on(
     project: Project, tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: str, data: bytes) -> None:
-        Path(path).write_bytes(data[:10])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    store = project.file.objects.thumbnails
+    connect = storing.KeptThumbnails._connect
+    other: sqlite3.Connection | None = None
 
+    def full(self: storing.KeptThumbnails, mode: str) -> sqlite3.Connection:
+        db = connect(self, mode)
+        db.execute("PRAGMA max_page_count = 3")
+        return db
+
+    monkeypatch.setattr(storing, "_BUSY_S", 0.1)
     if trouble == "full":
-        monkeypatch.setattr(storing, "_write", full)
+        monkeypatch.setattr(storing.KeptThumbnails, "_connect", full)
+    elif trouble == "in the way":
+        store.folder.write_text("not a folder")
     else:
-        (project.files / "thumbnails").write_text("not a folder")
+        store.folder.mkdir()
+        other = sqlite3.connect(store.path)
+        other.execute("BEGIN EXCLUSIVE")
     for i in range(3):
         save(detailed(400 + i, 300), tmp_path / "data" / "a" / f"{i}.jpg")
     assert project.import_folder(tmp_path / "data").imported == 3
     for path in paths_of(project).values():
         shown = load_thumbnail(path, 128, project.file.objects.thumbnails)
         assert max(shown.size) == 128
-    assert not [path for path in kept(project) if path.parent != project.files]
+    assert not kept(project)
     project.shrink()
     assert project.verify().missing == ()
+    if other is not None:
+        other.close()
 
 
 def test_a_project_for_reading_only_is_not_written_to(project: Project, tmp_path: Path) -> None:
     save(detailed(800, 600), tmp_path / "data" / "a" / "1.jpg")
     project.import_folder(tmp_path / "data")
     (path,) = paths_of(project).values()
-    (place,) = kept(project)
-    place.unlink()
+    project.file.objects.thumbnails.remove(kept(project))
     store = storing.KeptThumbnails(project.files, is_read_only=True)
     assert load_thumbnail(path, 128, store).size == (128, 96)
     assert not kept(project)
@@ -225,9 +273,10 @@ def test_previews_and_projects_that_are_gone_get_none(project: Project, tmp_path
 def test_importing_again_writes_nothing(project: Project, tmp_path: Path) -> None:
     fill(tmp_path / "data")
     project.import_folder(tmp_path / "data")
-    before = {path: path.stat().st_mtime_ns for path in kept(project)}
+    path = project.file.objects.thumbnails.path
+    before = path.stat().st_mtime_ns
     assert project.import_folder(tmp_path / "data").imported == 0
-    assert {path: path.stat().st_mtime_ns for path in kept(project)} == before
+    assert path.stat().st_mtime_ns == before
 
 
 def test_care_takes_them_for_what_they_are(project: Project, tmp_path: Path) -> None:
@@ -237,10 +286,12 @@ def test_care_takes_them_for_what_they_are(project: Project, tmp_path: Path) -> 
     assert len(there) == 10
     verified = project.verify()
     assert (verified.checked, verified.missing, verified.changed) == (11, (), ())
-    stray = save(noise(5, 300, 300), project.files / "thumbnails" / "ff" / f"{'f' * 64}.jpg")
+    store = project.file.objects.thumbnails
+    assert store.write({f"{i:064}": bytes(10_000) for i in range(300)})
+    assert len(kept(project)) == 310
     freed = project.shrink()
     assert freed.files == 0
-    assert not stray.exists()
+    assert freed.bytes > 2_500_000
     assert kept(project) == there
     copy = project.copy_to(tmp_path / "copy")
     assert not (tmp_path / "copy.files" / "thumbnails").exists()
@@ -253,7 +304,7 @@ def test_care_takes_them_for_what_they_are(project: Project, tmp_path: Path) -> 
         assert not kept(other)
         for path in paths_of(other).values():
             load_thumbnail(path, 128, other.file.objects.thumbnails)
-        assert {path.name for path in kept(other)} == {path.name for path in there}
+        assert kept(other) == there
 
 
 def test_they_go_with_their_pictures(project: Project, tmp_path: Path) -> None:
@@ -261,14 +312,19 @@ def test_they_go_with_their_pictures(project: Project, tmp_path: Path) -> None:
     project.import_folder(tmp_path / "data")
     images = project.images()
     gone = images[0]
-    place = project.file.objects.thumbnails.place_of_object(gone.path)
-    assert place in kept(project)
+    store = project.file.objects.thumbnails
+    name = store.name_of_object(gone.path)
+    data = store.read(name)
+    assert data is not None
+    assert data[-500:] in store.path.read_bytes()
     project.reject_images([gone.id])
     assert project.empty_rejected().real == 1
-    assert place not in kept(project)
+    assert name not in kept(project)
     assert len(kept(project)) == 9
+    assert data[-500:] not in store.path.read_bytes()
     # A crash before the rows: what is swept takes its small copy along.
     next_one = images[1]
     project.file.objects.sweep({image.path for image in images[2:]})
-    assert project.file.objects.thumbnails.place_of_object(next_one.path) not in kept(project)
+    name = store.name_of_object(next_one.path)
+    assert name not in kept(project)
     assert len(kept(project)) == 8
