@@ -243,7 +243,7 @@ def _check_ahead(
             if not is_stopping.is_set()
         ]
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "import") as pool:
+    with ThreadPoolExecutor(_threads(), "import") as pool:
         try:
             for i in range(0, len(entries), _AT_ONCE):
                 part = entries[i : i + _AT_ONCE]
@@ -258,6 +258,11 @@ def _check_ahead(
             is_stopping.set()
             for _rest, future in waiting:
                 future.cancel()
+
+
+def _threads() -> int:
+    # One more than cores: one or another waits for its turn in Python, or for the disk.
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def _examine(entry: Entry, known: tuple[int, int] | None, max_pixels: int) -> _Outcome:
