@@ -19,7 +19,7 @@ from dafusion_core.api.caring import unpack_archive
 from dafusion_core.api.project import Project
 from dafusion_core.datasets import thumbnails as loading
 from dafusion_core.datasets.pictures import examine_picture, make_thumbnail
-from dafusion_core.datasets.small_copy import MAX_SIDE, SIDE
+from dafusion_core.datasets.small_copy import MAX_SIDE, SIDE, encode_small
 from dafusion_core.datasets.thumbnails import load_thumbnail
 from dafusion_core.domain.errors import BadImage
 from dafusion_core.storage import thumbnails as storing
@@ -156,8 +156,9 @@ def damage_database(store: storing.KeptThumbnails, damage: str) -> None:
             "bomb": save(noise(0, 3000, 3000), store.folder / "x.jpg").read_bytes(),
         }
         with closing(sqlite3.connect(store.path)) as db, db:
-            if damage == "other contents":  # pages that a power cut mixed up
-                db.execute("UPDATE small SET jpeg = substr(jpeg, 1, 4000) || zeroblob(4000)")
+            if damage == "other contents":  # a power cut mixed up pages; it can be decoded
+                other = encode_small(Image.new("RGB", (300, 225), "white"))
+                db.execute("UPDATE small SET jpeg = ?", [other])
             else:
                 (name,) = db.execute("SELECT name FROM small").fetchone()
                 data = new[damage]
@@ -324,7 +325,10 @@ def test_they_go_with_their_pictures(project: Project, tmp_path: Path) -> None:
     assert data[-500:] not in store.path.read_bytes()
     # A crash before the rows: what is swept takes its small copy along.
     next_one = images[1]
-    project.file.objects.sweep({image.path for image in images[2:]})
     name = store.name_of_object(next_one.path)
+    data = store.read(name)
+    assert data is not None
+    project.file.objects.sweep({image.path for image in images[2:]})
     assert name not in kept(project)
     assert len(kept(project)) == 8
+    assert data[-500:] not in store.path.read_bytes()
