@@ -29,6 +29,7 @@ from dafusion_core.jobs.supervisor import WORKER_TARGET, JobSupervisor
 from dafusion_core.language import _
 from dafusion_core.settings import get_int, get_str
 from dafusion_core.storage.arrivals import ArrivalMark
+from dafusion_core.storage.thumbnails import KeptThumbnails
 
 POLL_MS = 2000
 WATCH_MS = 3000
@@ -64,7 +65,11 @@ class Session(QObject):
         self.imports = CommandRunner("imports", self)
         # What the window asks of many rows, while decisions go on.
         self.reads = CommandRunner("reads", self)
-        self.thumbnails = ThumbnailLoader(get_int("thumbnail_cache_mb") * 2**20, self)
+        self.thumbnails = ThumbnailLoader(
+            get_int("thumbnail_cache_mb") * 2**20,
+            self,
+            KeptThumbnails(project.files, project.is_read_only),
+        )
         self.jobs = JobBridge(self._make_supervisor, self)
         self.progress: dict[int, JobProgress] = {}
         self.device_name = ""

@@ -1,4 +1,4 @@
-"""Small pictures for views: decoded in threads, newest wish first, kept within a byte limit."""
+"""Small pictures for views: decoded in threads, newest wish first, within a limit of bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtGui import QImage, QPixmap
 
-from dafusion_core.datasets.pictures import load_rgb, make_thumbnail
+from dafusion_core.datasets.pictures import load_rgb
+from dafusion_core.datasets.thumbnails import load_thumbnail
 from dafusion_core.domain.errors import DaFusionError
+from dafusion_core.storage.thumbnails import KeptThumbnails
 
 SIZES = (64, 128, 256, 512)
 THREADS = 2
@@ -27,6 +29,9 @@ class ThumbnailLoader(QObject):
     served first, because it is what is in view; requests beyond `MAX_WAITING` are the ones that
     scrolled away and are forgotten (a view asks again when it paints them again).
 
+    `kept`: small copies of the project's pictures on the disk, read instead of these where they
+    will do, and made where they are missing.
+
     Signals:
         ready(): more pixmaps are there than before; repaint.
     """
@@ -34,8 +39,14 @@ class ThumbnailLoader(QObject):
     ready = Signal()
     _decoded = Signal(object)
 
-    def __init__(self, limit_bytes: int, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        parent: QObject | None = None,
+        kept: KeptThumbnails | None = None,
+    ) -> None:
         super().__init__(parent)
+        self._kept = kept
         self._limit = limit_bytes
         self._used = 0
         self._pixmaps: OrderedDict[Key, QPixmap] = OrderedDict()
@@ -113,7 +124,7 @@ class ThumbnailLoader(QObject):
                 key, _ = self._waiting.popitem(last=True)
                 self._in_work.add(key)
             try:
-                answer: QImage | str = _decode(*key)
+                answer: QImage | str = _decode(*key, self._kept)
             except DaFusionError as error:
                 answer = error.text
             except Exception as error:  # one bad file must not end the thread
@@ -142,8 +153,9 @@ def _bytes(pixmap: QPixmap) -> int:
     return pixmap.width() * pixmap.height() * 4
 
 
-def _decode(path: str, size: int) -> QImage:
-    picture = load_rgb(Path(path)) if size == FULL_SIZE else make_thumbnail(Path(path), size)
+def _decode(path: str, size: int, kept: KeptThumbnails | None) -> QImage:
+    place = Path(path)
+    picture = load_rgb(place) if size == FULL_SIZE else load_thumbnail(place, size, kept)
     width, height = picture.size
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     return image.copy()  # the bytes above end with this function

@@ -41,8 +41,7 @@ class Arrivals:
             )
         number, paths = arrivals.remove_arrivals(self.file.db, before, after)
         known = care.known_paths(self.file.db)
-        for path in set(paths) - known:
-            self.file.objects.path(path).unlink(missing_ok=True)
+        self.file.objects.remove(set(paths) - known)
         return ProjectChanges(
             images=number > 0,
             regions=number > 0,

@@ -18,6 +18,7 @@ from dafusion_core.language import _
 from dafusion_core.storage import care, journal
 from dafusion_core.storage.objects import hash_file
 from dafusion_core.storage.project import SUFFIX, files_folder
+from dafusion_core.storage.thumbnails import FOLDER as THUMBNAILS
 
 if TYPE_CHECKING:
     from dafusion_core.storage.project import ProjectFile
@@ -171,7 +172,9 @@ class Caring:
                 size += path.stat().st_size
                 path.unlink(missing_ok=True)
                 count += 1
-        return count, size
+        # Of thumbnails only the bytes count: they are no files that anybody knows.
+        pictures = known.union(image[1] for image in care.image_files(self.file.db))
+        return count, size + self.file.objects.thumbnails.sweep(pictures)
 
     # The pair of file and folder ----------------------------------------------------------
 
@@ -352,9 +355,9 @@ def _all_files(folder: Path) -> Iterator[Path]:
 
 
 def _belongs(path: Path, folder: Path) -> bool:
-    """Whether a file of the files folder goes along: not locks, scratch and half-written ones."""
+    """Whether a file goes along: not locks, scratch, half-written ones, and thumbnails."""
     inner = path.relative_to(folder)
-    return inner.parts[0] not in (*_LOCK_FILES, "scratch") and path.suffix != ".tmp"
+    return inner.parts[0] not in (*_LOCK_FILES, "scratch", THUMBNAILS) and path.suffix != ".tmp"
 
 
 def move_project(path: Path | str, target: Path | str) -> Path:

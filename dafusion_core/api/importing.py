@@ -82,6 +82,7 @@ class ProjectImages:
         good = next((i for i, row in enumerate(rows) if row.path in failed), len(rows))
         if good:
             self._record(rows[:good])
+            self._keep_small(rows[:good])
         if good < len(rows):
             self._deposits.abandon(row.path for row in rows[good:])
             raise failed[rows[good].path]
@@ -112,6 +113,17 @@ class ProjectImages:
                 ],
             )
             concepts.ensure_concepts(db)
+
+    def _keep_small(self, rows: Sequence[NewImage]) -> None:
+        """Keep small copies of images that are recorded. Without them nothing is lost."""
+        kept = self.file.objects.thumbnails
+        copies = dict[str, bytes]()
+        for row in rows:
+            if row.small is not None and row.is_reference:
+                copies[kept.name_of_reference(row.path, row.bytes, row.mtime_ns)] = row.small
+            elif row.small is not None:
+                copies[kept.name_of_object(row.path)] = row.small
+        kept.write(copies)
 
     def add_problem(self, path: str, reason: str, is_refused: bool) -> None:
         """Remember a problem; replaces what was said about the same path before."""

@@ -115,7 +115,10 @@ def import_(
         if report["was_stopped"]:
             out.note("Stopped. Import the folder again to go on.")
             return EXIT_INTERRUPTED
-        out.say("Next: dafusion split")
+        if project.image_count():
+            out.say("Next: dafusion split")
+        else:
+            out.say("The project has no pictures yet. Import a folder with some that can be used.")
     return EXIT_OK
 
 

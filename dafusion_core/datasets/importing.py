@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ from dafusion_core.datasets.folder import scan_folder
 from dafusion_core.datasets.naming import show_name
 from dafusion_core.datasets.pictures import MAX_PIXELS, ExaminedPicture, examine_picture
 from dafusion_core.datasets.plan import Entry, ImportPlan, PlannedRegion
+from dafusion_core.datasets.small_copy import Jpeg
 from dafusion_core.datasets.sniffing import (
     BadPicture,
     is_picture_name,
@@ -51,6 +53,7 @@ _CHANGED_REFERENCE = _(
 )
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WEBP": ".webp"}
 _AHEAD = 32  # pictures checked ahead of the one being recorded
+_AT_ONCE = 4  # pictures handed to a thread: handing over costs a tenth of checking one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class ExistingImage:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A row to add. `path` as in ImageRecord; `bytes`, `mtime_ns` are those of the original."""
+    """A row to add. `path` as in ImageRecord; `bytes`, `mtime_ns` are those of the original.
+    `small`: a small copy for views (JPEG), which may be dropped."""
 
     path: str
     is_reference: bool
@@ -81,6 +85,7 @@ class NewImage:
     note: str = ""
     is_unsure: bool = False
     regions: tuple[PlannedRegion, ...] = ()
+    small: Jpeg | None = None
 
 
 class ImageStore(Protocol):
@@ -228,21 +233,36 @@ def _check_ahead(
     run: _Import, entries: Sequence[Entry], max_pixels: int
 ) -> Generator[tuple[Entry, _Outcome]]:
     """Outcomes in the order of `entries`, computed a bounded number ahead in a few threads."""
-    waiting: deque[tuple[Entry, Future[_Outcome]]] = deque()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "import") as pool:
+    waiting: deque[tuple[Sequence[Entry], Future[list[_Outcome]]]] = deque()
+    is_stopping = threading.Event()
+
+    def examine(part: Sequence[Entry]) -> list[_Outcome]:
+        return [
+            _examine(entry, run.known.get(entry.source), max_pixels)
+            for entry in part
+            if not is_stopping.is_set()
+        ]
+
+    with ThreadPoolExecutor(_threads(), "import") as pool:
         try:
-            for entry in entries:
-                known = run.known.get(entry.source)
-                waiting.append((entry, pool.submit(_examine, entry, known, max_pixels)))
-                if len(waiting) >= _AHEAD:
+            for i in range(0, len(entries), _AT_ONCE):
+                part = entries[i : i + _AT_ONCE]
+                waiting.append((part, pool.submit(examine, part)))
+                if len(waiting) >= _AHEAD // _AT_ONCE:
                     first, future = waiting.popleft()
-                    yield first, future.result()
+                    yield from zip(first, future.result(), strict=True)
             while waiting:
                 first, future = waiting.popleft()
-                yield first, future.result()
+                yield from zip(first, future.result(), strict=True)
         finally:
+            is_stopping.set()
             for _rest, future in waiting:
                 future.cancel()
+
+
+def _threads() -> int:
+    # One more than cores: one or another waits for its turn in Python, or for the disk.
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def _examine(entry: Entry, known: tuple[int, int] | None, max_pixels: int) -> _Outcome:
@@ -256,7 +276,7 @@ def _examine(entry: Entry, known: tuple[int, int] | None, max_pixels: int) -> _O
         return _Outcome(*found)
     try:
         data = entry.fetch() if entry.fetch is not None else None
-        picture = examine_picture(entry.path, max_pixels, data)
+        picture = examine_picture(entry.path, max_pixels, data, True)
     except BadPicture as error:
         return _Outcome(*found, refusal=error.reason)
     except DaFusionError as error:
@@ -323,6 +343,7 @@ class _Import:
                 note=entry.note,
                 is_unsure=entry.is_unsure,
                 regions=self._regions(entry, name, picture.width, picture.height),
+                small=outcome.found.small,
             )
         )
         self._new_by_hash[picture.sha256] = (entry.label, entry.source)

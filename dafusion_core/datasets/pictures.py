@@ -40,6 +40,7 @@ from PIL import (
 )
 
 from dafusion_core.datasets.facts import PictureFacts, draft_size, measure
+from dafusion_core.datasets.small_copy import SIDE, encode_small
 from dafusion_core.datasets.sniffing import (
     HEAD_BYTES,
     BadPicture,
@@ -166,20 +167,26 @@ class ExaminedPicture:
     """A checked picture with what was learned on the way.
 
     `data`: the file's bytes, None when they are more than `KEPT_BYTES`; hash, pixels and facts
-    are of the very same bytes then, also while another program writes the file.
+    are of the very same bytes then, also while another program writes the file. `small`: a small
+    copy as JPEG, where it was asked for and the picture is not small itself.
     """
 
     picture: CheckedPicture
     facts: PictureFacts
     data: bytes | None
+    small: bytes | None = None
 
 
 def examine_picture(
-    path: Path | str, max_pixels: int = MAX_PIXELS, data: bytes | None = None
+    path: Path | str,
+    max_pixels: int = MAX_PIXELS,
+    data: bytes | None = None,
+    with_small: bool = False,
 ) -> ExaminedPicture:
-    """`check_picture`, and measurements of its pixels, reading the file once.
+    """`check_picture`, and measurements of its pixels, reading and decoding the file once.
 
     `data`: the bytes of a picture that is no file of its own; `path` then only names it.
+    `with_small`: whether to make the small copy that views use too.
     """
     path = Path(path)
     if data is None:
@@ -188,20 +195,27 @@ def examine_picture(
     with _opened(path, max_pixels, data) as image:
         notes += _count_pages(image)
         stored, mode = image.size, image.mode
-        # A JPEG in grey at a fraction of its size takes less than half the time. All of its data
-        # are read even so; left out is the step from waves to pixels, which cannot fail.
-        image.draft("L", draft_size(stored))
+        with_small = with_small and max(stored) > SIDE
+        # A JPEG in grey at a fraction of its size takes less than half the time, in colour little
+        # more. All of its data are read even so; left out is the step from waves to pixels, which
+        # cannot fail.
+        image.draft(None if with_small else "L", draft_size(stored))
         with _decoding(path, image, stored):
             mode = mode if image.format == "JPEG" else image.mode
             width, height = _upright(stored, image)
             if mode in _DEEP:
                 flat, note = _flatten(image)
                 notes.append(note)
-                facts = measure(Image.fromarray(flat))
+                rgb: Image.Image = Image.fromarray(flat)
+                turn = _TURNS.get(_orientation(image))
+                facts = measure(rgb)
             else:
-                small = image if mode in ("RGB", "L") else _to_rgb(image)
-                turn = _TURNS.get(_orientation(image)) if small is image else None
-                facts = measure(small, turn, (width, height) if turn is None else stored)
+                rgb = image if mode in ("RGB", "L") else _to_rgb(image)
+                turn = _TURNS.get(_orientation(image)) if rgb is image else None
+                facts = measure(rgb, turn, (width, height) if turn is None else stored)
+                if with_small and rgb is image and image.has_transparency_data:
+                    rgb, turn = _to_rgb(image), None
+            small = encode_small(rgb, turn) if with_small else None
     if min(width, height) < SMALL_SIDE:
         notes.append(_("it is only {width}×{height} pixels").format(width=width, height=height))
     if data is not None:
@@ -209,7 +223,7 @@ def examine_picture(
     else:
         digest, size = _hash_file(path)
     return ExaminedPicture(
-        CheckedPicture(digest, width, height, mode, size, tuple(notes)), facts, data
+        CheckedPicture(digest, width, height, mode, size, tuple(notes)), facts, data, small
     )
 
 
@@ -228,14 +242,16 @@ def load_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return _to_rgb(image)
 
 
-def make_thumbnail(path: Path | str, size: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def make_thumbnail(
+    path: Path | str, size: int, max_pixels: int = MAX_PIXELS, data: bytes | None = None
+) -> Image.Image:
     """A small RGB copy that fits into `size`×`size` pixels, upright, never enlarged.
 
-    JPEGs are decoded at a fraction of their size, which is several times faster. Raises BadImage
-    as `check_picture` does.
+    JPEGs are decoded at a fraction of their size, which is several times faster. `data`: as for
+    `examine_picture`. Raises BadImage as `check_picture` does.
     """
     path = Path(path)
-    with _opened(path, max_pixels) as image:
+    with _opened(path, max_pixels, data) as image:
         # Twice the size asked for, so that the last step down still averages over pixels.
         image.draft(None, (2 * size, 2 * size))
         with _decoding(path, image):

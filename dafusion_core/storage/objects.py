@@ -4,6 +4,7 @@ NAME.files/objects/ab/ab12….png   named by SHA-256, never changed after being 
 NAME.files/scratch/job-7/         what a worker is making now; emptied when nobody owns it
 NAME.files/kept/job-7/            what lets a stopped job go on; removed when it has succeeded
 NAME.files/logs/                  worker logs
+NAME.files/thumbnails/            small copies for views; see `storage.thumbnails`
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import IO
 
 from dafusion_core.domain.errors import translate_os_error
 from dafusion_core.language import _
+from dafusion_core.storage.thumbnails import KeptThumbnails
 
 CHUNK_BYTES = 1 << 20
 
@@ -52,6 +54,7 @@ class ObjectStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.objects = root / "objects"
+        self.thumbnails = KeptThumbnails(root)
 
     def path(self, relative: str) -> Path:
         """Real path of a stored (relative) or referenced (absolute) file."""
@@ -171,14 +174,18 @@ class ObjectStore:
         """Remove unfinished files that no worker owns."""
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
 
+    def remove(self, relative: Collection[str]) -> None:
+        """Delete stored files, those that are there, and their thumbnails."""
+        for path in relative:
+            self.path(path).unlink(missing_ok=True)
+        self.thumbnails.remove(map(self.thumbnails.name_of_object, relative))
+
     def sweep(self, known: Collection[str]) -> int:
         """Delete stored files that no row names (`known`: relative paths); return how many.
 
         A crash between storing a file and committing its row leaves such a file.
         """
-        removed = 0
-        for path in self.objects.glob("*/*"):
-            if self._relative(path) not in known:
-                path.unlink(missing_ok=True)
-                removed += 1
-        return removed
+        found = map(self._relative, self.objects.glob("*/*"))
+        unknown = [path for path in found if path not in known]
+        self.remove(unknown)
+        return len(unknown)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,14 @@ def test_kill_at_ten_random_moments(tmp_path: Path) -> None:
             files = {p.relative_to(project.files).as_posix()
                      for p in project.files.glob("objects/*/*")}  # fmt: skip
             assert files == {image.path for image in project.images()}
+            # Thumbnails may be missing, but there are none of other pictures, and none damaged.
+            kept = project.file.objects.thumbnails
+            names = kept.names()
+            assert names <= {Path(path).stem for path in files}
+            assert all(kept.read(name) for name in names)
+            if kept.path.exists():
+                with closing(sqlite3.connect(kept.path)) as db:
+                    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             if "end" in rest and now == 400:
                 # It was quicker than the signal: begin again, to be killed while at work.
                 project.file.db.execute("DELETE FROM split")
@@ -81,6 +91,7 @@ def test_kill_at_ten_random_moments(tmp_path: Path) -> None:
         project.import_data(tmp_path / "data")
         assert content(project) == expected
         assert len(project.splits()) == 1
+        assert project.file.objects.thumbnails.names()
 
 
 def test_stopping_at_any_file_and_going_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from PIL import Image
 from pytestqt.qtbot import QtBot
 
+import dafusion_core as df
 from app import thumbnails
 from app.thumbnails import FULL_SIZE, ThumbnailLoader
+from dafusion_core.datasets.small_copy import encode_small
+from dafusion_core.storage.thumbnails import KeptThumbnails
 
 
 @pytest.fixture
@@ -21,6 +25,7 @@ def loader(qtbot: QtBot) -> Iterator[ThumbnailLoader]:
 
 
 def picture(folder: Path, number: int, size: tuple[int, int] = (300, 200)) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{number}.png"
     Image.new("RGB", size, (number % 256, 40, 200)).save(path)
     return str(path)
@@ -78,3 +83,41 @@ def test_what_scrolled_away_is_forgotten(
     loader.forget_waiting()
     assert not loader._waiting
     loader._threads.clear()
+
+
+def test_small_ones_come_from_what_was_kept_at_import(qtbot: QtBot, tmp_path: Path) -> None:
+    picture(tmp_path / "data" / "ash", 7, (800, 600))
+    with df.create(tmp_path / "p") as project:
+        project.import_folder(tmp_path / "data")
+        (image,) = project.images()
+        kept = KeptThumbnails(project.files)
+        path = str(project.file.objects.path(image.path))
+        name = kept.name(path)
+        assert name is not None
+        assert kept.names() == {name}
+        # Another colour, to see where it comes from.
+        kept.write({name: encode_small(Image.new("RGB", (300, 225), (0, 255, 0)))})
+        loader = ThumbnailLoader(2**22, kept=kept)
+        try:
+            for size in (64, 128, 256, 512, FULL_SIZE):
+                qtbot.waitUntil(lambda size=size: loader.get(path, size) is not None)
+                pixmap = loader.get(path, size)
+                assert pixmap is not None
+                is_kept = pixmap.toImage().pixelColor(9, 9).green() > 200
+                assert (pixmap.width(), is_kept) == (size or 800, 0 < size <= 256)
+        finally:
+            loader.stop()
+        # Damaged, it is made from the picture, shown and kept.
+        kept.write({name: b"rubbish"})
+        loader = ThumbnailLoader(2**22, kept=kept)
+        try:
+            qtbot.waitUntil(lambda: loader.get(path, 128) is not None)
+            pixmap = loader.get(path, 128)
+            assert pixmap is not None
+            assert pixmap.toImage().pixelColor(9, 9).green() < 80
+            data = kept.read(name)
+            assert data is not None
+            with Image.open(io.BytesIO(data)) as small:
+                small.load()
+        finally:
+            loader.stop()

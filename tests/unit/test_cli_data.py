@@ -42,6 +42,21 @@ def test_a_preview_changes_nothing(cli: CommandLine, project: Path, tmp_path: Pa
     assert cli("import", tmp_path / "photos", "--option", "x=1").code == 2
 
 
+def test_a_project_that_stays_empty_is_not_sent_on(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAFUSION_PROJECT", str(tmp_path / "p.dafusion"))
+    cli.ok("new", tmp_path / "p.dafusion")
+    for name in ("ash", "dock"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.jpg").write_text("no picture")
+    answer = cli("import", tmp_path / "photos")
+    assert "left out" in answer.err
+    assert "has no pictures yet" in answer.out
+    assert "Next" not in answer.out
+    assert "Next: dafusion split" in cli("import", make_pictures(tmp_path / "more")).out
+
+
 def test_annotating_by_id(cli: CommandLine, project: Path) -> None:
     assert cli.ok("annotate", "label", "1-3", "sorrel")["text"] == "Label 3 images “sorrel”"
     cli.ok("annotate", "label", "4", "")
