@@ -165,7 +165,7 @@ def _tell_plan(out: Output, plan: ImportPlan) -> int:
 def sample(out: Output, folder: Path) -> int:
     """Draw the sample pictures into FOLDER, which must be new or empty.
 
-    Four invented weeds, two pairs of look-alikes, seen from above: 12 pictures of each to train on
+    Four invented weeds, two pairs of look-alikes, seen from above: 4 pictures of each to train on
     and 36 to test on, the same on every computer. metadata.csv says of each its class, part,
     plot and caption; no plot is in both parts. The bundled model knows the dandelion by name
     and has never seen the others.

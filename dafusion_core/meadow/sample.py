@@ -18,13 +18,14 @@ SAMPLE = tuple(
 """Two pairs of look-alikes, which a few pictures do not tell apart. The bundled model knows the
 first by name, so that a fair trial has something to erase, and has never seen the others."""
 
-TRAIN, TEST = 12, 36
-"""Pictures per species in each part."""
+TRAIN, TEST = 4, 36
+"""Pictures per species in each part. With few, there is something left to gain: the classifier of
+`ChainOptions` names 87 % of the test pictures right after 4, 94 % after 8 or 12."""
 
 SEED = 9_000_000
 """Far from the seeds of training, of checks and of benchmarks."""
 
-DIGEST = "04f82841d971878f5e10e241c76f225af040b174cfafed8dd0e9c5a18fd4650a"
+DIGEST = "90d9a4efd17edf13dc2994178d48df98e02e5938b99a5a7ed3b684659bc6d310"
 """`hash_pictures` of the sample, on every machine."""
 
 _RECORD = "drawn.sha256"

@@ -205,7 +205,7 @@ def test_the_sample_is_the_same_on_every_machine(tmp_path: Path) -> None:
     drawn = draw_sample(tmp_path / "weeds")
     assert (drawn.digest, drawn.warning) == (sample.DIGEST, "")
     plan = plan_import(tmp_path / "weeds")
-    assert (len(plan.entries), plan.per_part) == (192, {"train": 48, "test": 144})
+    assert (len(plan.entries), plan.per_part) == (160, {"train": 16, "test": 144})
     again = draw_sample(tmp_path / "weeds")
     assert (again.digest, again.is_new) == (drawn.digest, False)
 
