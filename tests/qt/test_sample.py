@@ -12,6 +12,7 @@ from app.projects import sample_project_path
 from dafusion_core.meadow import SAMPLE, sample, write_folder
 from tests.qt.conftest import wait_imported, workspace_of
 
+DRAWING_MS = 60_000  # drawing takes seconds, more on a busy machine
 COUNTS = {species.name: {"train": 2, "test": 4} for species in SAMPLE}
 
 
@@ -30,14 +31,14 @@ def check(window: MainWindow) -> None:
 
 def close(qtbot: QtBot, window: MainWindow) -> None:
     window.close_project(is_asking=False)
-    qtbot.waitUntil(lambda: window.session is None)
+    qtbot.waitUntil(lambda: window.session is None, timeout=DRAWING_MS)
 
 
 def test_try_the_sample_draws_it_and_opens_it_again(qtbot: QtBot, window: MainWindow) -> None:
     window.open_sample()
     bar = workspace_of(window).bar
     assert "Drawing" in bar.messages["import"].text
-    wait_imported(qtbot, window, 24)
+    wait_imported(qtbot, window, 24, DRAWING_MS)
     assert "differently than on other computers" in bar.messages["import"].text
     check(window)
     folder = sample_project_path().with_name("sample-pictures")
@@ -53,11 +54,14 @@ def test_a_stopped_sample_goes_on_at_the_next_try(qtbot: QtBot, window: MainWind
     window.open_sample()
     assert window.session is not None
     window.session.stop_import()
-    qtbot.waitUntil(lambda: window.session is not None and not window.session.imports.is_busy)
+    qtbot.waitUntil(
+        lambda: window.session is not None and not window.session.imports.is_busy,
+        timeout=DRAWING_MS,
+    )
     assert window.session.project.current_split() is None
     close(qtbot, window)
     window.open_sample()
-    wait_imported(qtbot, window, 24)
+    wait_imported(qtbot, window, 24, DRAWING_MS)
     check(window)
 
 
@@ -66,7 +70,7 @@ def test_a_dropped_sample_folder_brings_its_parts(
 ) -> None:
     write_folder(tmp_path / "weeds", SAMPLE, 2, 4)
     window.take(tmp_path / "weeds")
-    wait_imported(qtbot, window, 24)
+    wait_imported(qtbot, window, 24, DRAWING_MS)
     check(window)
 
 
