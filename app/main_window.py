@@ -240,34 +240,38 @@ class MainWindow(QMainWindow):
 
     def new_project(self, folder: Path) -> None:
         """Make a project beside a folder and import it; a project that is there is opened."""
-        self._switch(projects.project_path_for(folder), folder)
+        workspace = self._switch(projects.project_path_for(folder), is_made=True)
+        if workspace is not None and workspace.session.project.image_count() == 0:
+            workspace.import_folder(folder)
 
     def open_sample(self) -> None:
         """Open the sample project, made at the first time."""
-        self._switch(projects.sample_project_path(), projects.sample_folder())
+        workspace = self._switch(projects.sample_project_path(), is_made=True)
+        # The parts come last, so they also tell whether an earlier import was stopped.
+        if workspace is not None and workspace.session.project.current_split() is None:
+            workspace.import_sample()
 
     def open_project(self, path: Path) -> None:
         """Open a project file."""
-        self._switch(path, None)
+        self._switch(path)
 
-    def _switch(self, path: Path, folder: Path | None) -> None:
+    def _switch(self, path: Path, *, is_made: bool = False) -> Workspace | None:
         if self.session is not None:
             self.errors.show(
                 DaFusionError(_("Another project is open."), _("Close it first (Ctrl+W)."))
             )
-            return
+            return None
         from app.session import Session
         from dafusion_core import api
 
         try:
-            is_new = folder is not None and not path.exists()
+            is_new = is_made and not path.exists()
             project = api.create(path) if is_new else api.open(path)
         except Exception as error:  # also what sqlite or the file system raise
             self.errors.show(error)
-            return
+            return None
         self._start(Session(project, self))
-        if folder is not None and project.image_count() == 0 and self.workspace is not None:
-            self.workspace.import_folder(folder)
+        return self.workspace
 
     def _start(self, session: Session) -> None:
         from app.workspace import Workspace

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dafusion_core.resources import resource_path
-
 SUFFIX = ".dafusion"
 
 
@@ -21,11 +19,6 @@ def project_path_for(folder: Path) -> Path:
 def default_folder() -> Path:
     """Where projects go that have no better place."""
     return Path.home() / "DA-Fusion Studio"
-
-
-def sample_folder() -> Path:
-    """The sample pictures that come with the program."""
-    return resource_path("sample")
 
 
 def sample_project_path() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -161,13 +162,20 @@ class Session(QObject):
 
     def import_folder(self, folder: Path, then: Callable[[ImportReport], None]) -> None:
         """Import pictures in the background; `then(report)` follows in the window's thread."""
+        self._import(partial(self.project.import_data, folder), then)
 
+    def import_sample(self, then: Callable[[ImportReport], None]) -> None:
+        """Draw the sample pictures and import them, as `import_folder`."""
+        self._import(self.project.import_sample, then)
+
+    def _import(
+        self, bring: Callable[..., ImportReport], then: Callable[[ImportReport], None]
+    ) -> None:
         self._stop_import.clear()
 
         def command() -> ImportReport:
             before = self.project.arrival_mark()
-            report = self.project.import_folder(
-                folder,
+            report = bring(
                 on_progress=self.imports.report,
                 should_stop=lambda: self._stop_import.is_set() or self._is_closing,
             )

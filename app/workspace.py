@@ -252,19 +252,27 @@ class Workspace(QWidget):
     def import_folder(self, folder: Path) -> None:
         """Import in the background; the page fills when it is done."""
         self.session.import_folder(folder, self._on_imported)
-        text = _("Importing “{name}”…").format(name=folder.name)
+        self._say_importing(_("Importing “{name}”…").format(name=folder.name))
+
+    def import_sample(self) -> None:
+        """Draw the sample pictures and import them, in the background."""
+        self.session.import_sample(self._on_imported)
+        self._say_importing(_("Drawing the sample pictures…"))
+
+    def _say_importing(self, text: str) -> None:
         self.bar.say("import", "info", text, [(_("Stop"), self.session.stop_import)])
         self._shown_at = time.monotonic()
         self.show_step(Step.IMAGES)
         self.refresh()
 
     def _on_import_progress(self, values: tuple[int, ...]) -> None:
-        done, total, *_name = values
+        done, total, name = values
         message = self.bar.messages.get("import")
         if message is not None:
-            message.set_text(
-                _("Importing: {done:,} of {total:,} files").format(done=done, total=total)
-            )
+            text = _("Importing: {done:,} of {total:,} files")
+            if not name:
+                text = _("Drawing the sample pictures: {done:,} of {total:,}")
+            message.set_text(text.format(done=done, total=total))
         if time.monotonic() - self._shown_at > IMPORT_SHOW_S:
             self._shown_at = time.monotonic()
             self.session.changes.publish(ProjectChanges(images=True))

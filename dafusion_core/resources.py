@@ -1,4 +1,4 @@
-"""Where the files that come with the program are: models, weights, the sample pictures, icons.
+"""Where the files that come with the program are: models, weights, icons, translations.
 
 In a checkout they are in `resources/` beside this package; in an installed wheel the build put
 them inside it.
@@ -32,7 +32,7 @@ def resources_root() -> Path:
 
 
 def resource_path(relative: str) -> Path:
-    """The path of one bundled file or folder, for example `resource_path("sample")`.
+    """The path of one bundled file or folder, for example `resource_path("models")`.
 
     Raises EnvironmentProblem when it does not exist.
     """

@@ -31,9 +31,8 @@ class ChainOptions(Plain):
     `erase`: remove the class names from the base model first (model-centric leakage
     prevention); `shots`: training images per class, None for all.
 
-    The classifier is the bundled ResNet-50, frozen, with a new last layer, as in the paper. On the
-    sample project it names 88 % of the test pictures right and one fit takes 5 s of processor time;
-    a ResNet-18 from scratch named 75 % and took a minute. `paper` takes ImageNet weights.
+    The classifier is the bundled ResNet-50, frozen, with a new last layer, as in the paper; a fit
+    takes seconds. `paper` takes ImageNet weights.
     """
 
     model: ModelSource = field(default_factory=ModelSource)
@@ -97,10 +96,10 @@ def complete_classifier(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-# In the bundled model's small text encoder most of a concept is in the end mark's state. Of the
-# distance between the predictions for "dandelion" and for the guide, the published choice (subject
-# token, no guide) left all, both token states 55 %, and both with the guide "plant" 17 %.
-_BUNDLED_ERASURE: dict[str, Any] = {"uce_tokens": "subject+end", "guide": "plant"}
+# The bundled model reads a concept from the padding after it. Of what "dandelion" does to the
+# predictions, beyond the guide, the published choice (subject token) left all, that and the end
+# mark 97 %, all states after it nothing.
+_BUNDLED_ERASURE: dict[str, Any] = {"uce_tokens": "all", "guide": "plant"}
 
 BASELINE = "standard augmentation"
 AUGMENTED = "DA-Fusion"

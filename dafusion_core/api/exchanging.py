@@ -17,6 +17,7 @@ from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation, ImportProblem, Part
 from dafusion_core.domain.specs import GenerationPlan
 from dafusion_core.language import _
+from dafusion_core.meadow import draw_sample, sample_folder
 from dafusion_core.storage import annotation, concepts, images, lineage, splits, synthetic
 from dafusion_core.storage.objects import hash_file
 
@@ -78,6 +79,28 @@ class Exchanging:
         notes = _import_synthetics(self.file, plan.synthetics, self.current_split())
         self._adopt_parts(plan)
         return replace(report, problems=(*report.problems, *notes))
+
+    def import_sample(
+        self,
+        on_progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> ImportReport:
+        """Draw the sample pictures beside the project, unless they are there, and import them.
+
+        `on_progress` counts first the drawing, with "" for the path, and then the import. Raises
+        as `draw_sample`.
+        """
+        self.file.require_writable()
+
+        def drawing(done: int, total: int, _name: str) -> None:
+            if on_progress is not None:
+                on_progress(done, total, "")
+
+        drawn = draw_sample(sample_folder(self.file.path), drawing, should_stop)
+        if drawn.stopped:
+            return ImportReport(0, 0, (), {}, stopped=True)
+        report = self.import_data(drawn.folder, on_progress=on_progress, should_stop=should_stop)
+        return replace(report, warnings=(*report.warnings, *filter(None, [drawn.warning])))
 
     def plan_merge(self, path: Path | str) -> ImportPlan:
         """The plan of taking another project in: its images with all that was said of them, its

@@ -12,7 +12,7 @@ import dafusion_core.api as df
 from dafusion_core.api import ChainOptions, Project
 from dafusion_core.api.chain import complete_classifier
 from dafusion_core.cli.dividing import count_parts
-from dafusion_core.cli.images import group_images, import_with_progress
+from dafusion_core.cli.images import draw_with_progress, group_images, import_with_progress
 from dafusion_core.cli.options import Numbers, device_option, model_option, verb
 from dafusion_core.cli.output import EXIT_INTERRUPTED, EXIT_OK, Output, plural
 from dafusion_core.cli.running import quoted, run_queue
@@ -21,7 +21,7 @@ from dafusion_core.cli.verdicts import describe_verdict, show_verdict
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Job, JobState
 from dafusion_core.domain.specs import ModelSource
-from dafusion_core.resources import resource_path
+from dafusion_core.meadow import sample_folder
 
 KINDS = ("erase", "invert", "generate", "train", "compare")
 DEMO_PROJECT = Path("dafusion-demo.dafusion")
@@ -201,11 +201,12 @@ def run(
 @click.option("--again", is_flag=True, help="Queue a new chain although there is one already.")
 @verb
 def demo(out: Output, project_path: Path, devices: str | None, again: bool) -> int:
-    """The whole chain on the sample pictures and the small model that come with the program.
+    """The whole chain on sample pictures with the small model that comes with the program.
 
-    Takes some minutes on two cores and needs nothing from the internet. The sample is drawn,
-    not photographed, and small: the verdict shows how the program works, not what the method
-    can do. Run it again to go on after a stop, or to see the verdict again.
+    Takes some minutes on two cores and needs nothing from the internet. The sample is drawn on
+    the spot (`dafusion sample` says more), not photographed, and small: the verdict shows how
+    the program works, not what the method can do. Run it again to go on after a stop, or to see
+    the verdict again.
 
     \b
     Example:
@@ -213,7 +214,14 @@ def demo(out: Output, project_path: Path, devices: str | None, again: bool) -> i
     """
     _open_or_create(out, project_path)
     with opened(out, project_path) as project:
-        if not project.image_count():
-            sample = resource_path("sample")
-            import_with_progress(out, project, sample, is_reference=False)
+        if project.current_split() is None:  # parts come with the last picture
+            drawn = draw_with_progress(out, sample_folder(project.path))
+            if (
+                drawn.stopped
+                or import_with_progress(out, project, drawn.folder, is_reference=False)[
+                    "was_stopped"
+                ]
+            ):
+                out.note("Stopped. Run the same command again to go on.")
+                return EXIT_INTERRUPTED
         return run_chain(out, project, ChainOptions(), devices, is_again=again)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dafusion_core.datasets.sources.table import ROLES
 from dafusion_core.domain.changes import ProjectChanges
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import Curation, ImportProblem
+from dafusion_core.meadow import SampleReport, draw_sample
 
 SHOWN_PROBLEMS = 20
 
@@ -160,6 +162,59 @@ def _tell_plan(out: Output, plan: ImportPlan) -> int:
     return EXIT_OK
 
 
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@verb
+def sample(out: Output, folder: Path) -> int:
+    """Draw the sample pictures into FOLDER, which must be new or empty.
+
+    Four invented weeds, two pairs of look-alikes, seen from above: 4 pictures of each to train on
+    and 36 to test on, the same on every computer. metadata.csv says of each its class, part,
+    plot and caption; no plot is in both parts. The bundled model knows the dandelion by name
+    and has never seen the others.
+
+    \b
+    Examples:
+      dafusion sample weeds
+      dafusion run weeds
+    """
+    drawn = draw_with_progress(out, folder)
+    if drawn.stopped:
+        out.note("Stopped. Nothing was written.")
+        return EXIT_INTERRUPTED
+    out.say(f"Drew the sample into {folder}." if drawn.is_new else f"{folder} has it already.")
+    out.say(f"Next: dafusion run {quoted(str(folder))}")
+    out.result({"folder": folder, "is_new": drawn.is_new, "sha256": drawn.digest})
+    return EXIT_OK
+
+
+def draw_with_progress(out: Output, folder: Path) -> SampleReport:
+    """Draw the sample, unless it is there, and tell about it."""
+    with _progress(out, "Draw", " pictures") as (show, should_stop):
+        drawn = draw_sample(folder, show, should_stop)
+    if drawn.warning:
+        out.note(drawn.warning)
+    return drawn
+
+
+@contextmanager
+def _progress(
+    out: Output, what: str, unit: str
+) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[], bool]]]:
+    """A bar: what to call after each step, and what says whether the user wants to stop."""
+    stops: list[None] = []
+    with (
+        tqdm(desc=what, unit=unit, disable=None, leave=False) as bar,
+        stop_on_signals(lambda: stops.append(None), out.note),
+    ):
+
+        def show(done: int, total: int, _name: str) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show, lambda: bool(stops)
+
+
 def import_with_progress(
     out: Output,
     project: Project,
@@ -168,27 +223,13 @@ def import_with_progress(
     is_reference: bool,
 ) -> dict[str, Any]:
     """Import and tell about it; the report as JSON values."""
-    is_stopping = False
-
-    def stop() -> None:
-        nonlocal is_stopping
-        is_stopping = True
-
-    with (
-        tqdm(desc="Import", unit=" files", disable=None, leave=False) as bar,
-        stop_on_signals(stop, out.note),
-    ):
-
-        def show(done: int, total: int, *rest: object) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with _progress(out, "Import", " files") as (show, should_stop):
         plan = source if isinstance(source, ImportPlan) else project.plan_import(source)
         report = project.import_data(
             plan,
             mode="reference" if is_reference else "copy",
             on_progress=show,
-            should_stop=lambda: is_stopping,
+            should_stop=should_stop,
         )
     refused = [problem for problem in report.problems if problem.is_refused]
     known = f" ({report.skipped_known:,} were there already)" if report.skipped_known else ""

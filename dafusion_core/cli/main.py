@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("chain", "See the whole chain work on sample pictures."),
     "run": ("chain", "From a folder of pictures to a verdict."),
     "new": ("images", "Make an empty project."),
+    "sample": ("images", "Draw sample pictures to try things with."),
     "import": ("images", "Add pictures: a folder per class, CSV, COCO, VOC …"),
     "annotate": ("marking", "Classes, groups, doubts, notes, regions; undo."),
     "health": ("annotating", "Find copies, leaks, blur, wrong classes."),

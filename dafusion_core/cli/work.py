@@ -49,7 +49,7 @@ from dafusion_core.domain.specs import (
     TrainParameters,
 )
 
-UCE_TOKENS = ("subject", "subject+end")
+UCE_TOKENS = ("subject", "subject+end", "all")
 F = TypeVar("F", bound=Callable[..., Any])
 
 

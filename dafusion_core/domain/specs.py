@@ -25,6 +25,7 @@ Protocol = Literal["paper", "probe", "finetune"]
 Augmentation = Literal["none", "standard", "aerial", "randaugment", "standard+randaugment"]
 BatchMix = Literal["none", "cutmix", "mixup"]
 Mixing = Literal["own", "concatenate", "global", "only"]
+UceTokens = Literal["subject", "subject+end", "all"]
 TrainParameters = Literal["x", "x-strict", "u", "selfattn", "full"]
 Adaptation = Literal["embedding", "lora", "embedding+lora"]
 Aspect = Literal["stretch", "pad", "crop"]
@@ -149,9 +150,9 @@ class ErasureSpec(Spec):
     guide: str = ""
     preserve: tuple[str, ...] = ()
     ridge: float = 0.5  # UCE λ (§2.2)
-    # Whose text states UCE moves: the last subject token (published), or also the end mark after
-    # it, which some models read the concept from at least as much.
-    uce_tokens: Literal["subject", "subject+end"] = "subject"
+    # Which text states UCE moves: that of the last subject token (published), also that of the end
+    # mark after it, or all after it, where some models read the concept at least as much.
+    uce_tokens: UceTokens = "subject"
     train_parameters: TrainParameters = "full"  # what the paper's runs trained (§2.1)
     eta: float = 1.0  # paper's η, whatever script is imitated (§2.1)
     guidance: float = 3.0

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dafusion_core.domain.errors import UserError
-from dafusion_core.domain.specs import TrainParameters
+from dafusion_core.domain.specs import TrainParameters, UceTokens
 from dafusion_core.engine import objective, parallel, sampling, tokens
 from dafusion_core.engine.models import DiffusionModel
 from dafusion_core.language import _
@@ -35,18 +35,20 @@ __all__ = [
 
 @torch.inference_mode()
 def concept_vectors(
-    model: DiffusionModel, prompts: Sequence[str], *, with_end: bool = False
+    model: DiffusionModel, prompts: Sequence[str], moved: UceTokens = "subject"
 ) -> torch.Tensor:
     """Text states, float32, that stand for prompts: at the last subject token, [prompts, d].
 
-    For the empty prompt that is the beginning mark. `with_end` adds the states of the end marks
-    after them: [2·prompts, d]. Attention is causal, so an end mark has seen the whole prompt.
+    For the empty prompt that is the beginning mark. "subject+end" adds the end mark after it,
+    [2·prompts, d], and "all" everything after it, [(length - 1)·prompts, d]. Attention is causal,
+    so the end mark and the padding have seen the whole prompt.
     """
     states = tokens.encode(model, list(prompts)).float()
     places = torch.tensor([tokens.subject_index(model, prompt) for prompt in prompts])
-    rows = torch.arange(len(prompts))
-    found = states[rows, places]
-    return torch.cat([found, states[rows, places + 1]]) if with_end else found
+    rows, last = torch.arange(len(prompts)), states.shape[1] - 1
+    count = {"subject": 1, "subject+end": 2, "all": last}[moved]
+    # As many of every prompt, so that concepts and guides make pairs: the last one counts again.
+    return torch.cat([states[rows, (places + k).clamp(max=last)] for k in range(count)])
 
 
 def uce_matrix(

@@ -8,9 +8,10 @@ picture on every machine. Nothing here resembles a real plant closely enough to 
 from __future__ import annotations
 
 from dafusion_core.meadow.captions import describe, write_caption
-from dafusion_core.meadow.folder import SAMPLE, write_folder
+from dafusion_core.meadow.folder import write_folder
 from dafusion_core.meadow.ground import GROUNDS
 from dafusion_core.meadow.picture import LIGHTS, Picture, draw_picture, draw_sheet
+from dafusion_core.meadow.sample import SAMPLE, SampleReport, draw_sample, sample_folder
 from dafusion_core.meadow.species import (
     ATTRIBUTES,
     HELD_OUT,
@@ -29,13 +30,16 @@ __all__ = [
     "SAMPLE",
     "TRAINING",
     "Picture",
+    "SampleReport",
     "Species",
     "describe",
     "draw_picture",
+    "draw_sample",
     "draw_sheet",
     "find_species",
     "look_alikes",
     "random_species",
+    "sample_folder",
     "write_caption",
     "write_folder",
 ]

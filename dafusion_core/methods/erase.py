@@ -182,13 +182,12 @@ def _erase(
 
 def _uce(spec: ErasureSpec, model: DiffusionModel) -> dict[str, torch.Tensor]:
     """W·M for every cross-attention key and value; seconds."""
-    with_end = spec.uce_tokens == "subject+end"
-    concepts = erasure.concept_vectors(model, spec.concepts, with_end=with_end)
+    concepts = erasure.concept_vectors(model, spec.concepts, spec.uce_tokens)
     guides = [spec.guide] * len(spec.concepts)
-    guide = erasure.concept_vectors(model, guides, with_end=with_end)
+    guide = erasure.concept_vectors(model, guides, spec.uce_tokens)
     preserve = concepts[:0]
     if spec.preserve:
-        preserve = erasure.concept_vectors(model, spec.preserve, with_end=with_end)
+        preserve = erasure.concept_vectors(model, spec.preserve, spec.uce_tokens)
     matrix = erasure.uce_matrix(concepts, guide, preserve, spec.ridge)
     return erasure.uce_weights(model.unet, matrix)
 
@@ -455,8 +454,8 @@ def _warn_if_left(spec: ErasureSpec, check: dict[str, Any], ctx: JobContext) -> 
     way_out = _("Try more iterations or other parameters to train.")
     if spec.method == "uce":
         way_out = _("Try ESD.")
-        if spec.uce_tokens == "subject":
-            way_out = _("Let UCE move the end mark too (subject+end), or try ESD.")
+        if spec.uce_tokens != "all":
+            way_out = _("Let UCE move all text states after the word too (all), or try ESD.")
     ctx.log(
         _("About {value:.0f} % of the concept's effect is left. {way_out}").format(
             value=100 * min(left, 1), way_out=way_out

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
+import shutil
 from pathlib import Path
 
 import common
 import torch
 from diffusers import StableDiffusionPipeline
-from export import write
-from meadow_models import TOKENS, build_unet, conditioner, load_vae, tokenizer
-from models import sample_scheduler
+from meadow_models import (
+    TOKENS,
+    build_unet,
+    conditioner,
+    load_vae,
+    sample_scheduler,
+    tokenizer,
+)
 
 
 def assemble(folder: Path) -> StableDiffusionPipeline:
@@ -44,6 +51,54 @@ def assemble(folder: Path) -> StableDiffusionPipeline:
     )
 
 
+def verify(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Reload ``folder`` without any arguments and compare words, weights and behaviour."""
+    again = StableDiffusionPipeline.from_pretrained(folder)
+    text = "a close-up photo of a leafy spurge on gravel"
+    if again.tokenizer.get_vocab() != pipe.tokenizer.get_vocab():
+        common.fail("the saved tokenizer has another vocabulary")
+    if again.tokenizer(text).input_ids != pipe.tokenizer(text).input_ids:
+        common.fail("the saved tokenizer splits text differently")
+    if again.tokenizer.model_max_length != TOKENS:
+        common.fail("the saved tokenizer has another length")
+    for name in ("unet", "text_encoder", "vae"):
+        if getattr(again, name).dtype != torch.float32:
+            common.fail(f"{name} loads as {getattr(again, name).dtype} by default")
+        old = getattr(pipe, name).state_dict()
+        for key, value in getattr(again, name).state_dict().items():
+            if not torch.allclose(value.float(), old[key].float(), atol=2e-2, rtol=2e-3):
+                common.fail(f"{name}.{key} changed on the way to disk")
+    added = again.tokenizer.add_tokens(["<leafy_spurge>"])
+    again.text_encoder.resize_token_embeddings(len(again.tokenizer))
+    again.set_progress_bar_config(disable=True)
+    out = again("a photo of a <leafy_spurge>", num_inference_steps=3, output_type="np").images
+    if added != 1 or out.shape != (1, 64, 64, 3):
+        common.fail(f"unexpected picture {out.shape}")
+
+
+def write(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Put the pipeline into ``folder`` in fp16, keeping other files there, and verify it."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
+    # transformers loads in the type that the configuration names: on a CPU it must be float32
+    config = part / "text_encoder" / "config.json"
+    settings = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
+    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in sorted(part.iterdir()):
+        target = folder / item.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        item.replace(target)
+    part.rmdir()
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
+    verify(pipe, folder)
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    common.say(written=folder, megabytes=size / 1e6)
+
+
 def main() -> None:
     """Write the diffusers folder to ``--to``, keeping other files such as the model card."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     common.start(args.seed, 0)
     pipe = assemble(args.out)
-    write(pipe, args.to, TOKENS)
+    write(pipe, args.to)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,33 @@ attributes has a place in the token space; at export the sums are written into t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import common
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from meadow_data import OFFSETS, genome_numbers
-from models import LATENTS, TEXT, build_text, build_tokenizer
 from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from dafusion_core.meadow import ATTRIBUTES, GROUNDS, HELD_OUT, LIGHTS, TRAINING
 from dafusion_core.meadow.captions import GROUND_WORDS, HEAD_WORDS, LIGHT_WORDS
 
+LATENTS = 8
+TEXT = 96
+START, END = "<|startoftext|>", "<|endoftext|>"
+SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
 TOKENS = 32  # caption length in training and at inference
 SIZES: dict[str, dict[str, Any]] = {
-    # "small" has the shapes of the first bundled model; "large" is meant for a training on a GPU
+    # "small" is the bundled model; "large" is meant for a training on a GPU
     "smoke": {"vae": (8, 16, 16), "unet": (16, 32, 32), "layers": 1, "heads": 4, "groups": 8},
     "small": {"vae": (16, 32, 64), "unet": (64, 96, 128), "layers": 1, "heads": 8, "groups": 32},
     "large": {"vae": (32, 64, 96), "unet": (96, 128, 192), "layers": 1, "heads": 8, "groups": 32},
@@ -61,7 +72,69 @@ def build_unet(size: str) -> UNet2DConditionModel:
     )
 
 
-def tokenizer() -> Any:
+def build_text(vocabulary: int, end_id: int) -> CLIPTextModel:
+    """Three-layer CLIP text encoder of width 96."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=TEXT,
+            intermediate_size=2 * TEXT,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=TOKENS,
+            projection_dim=TEXT,
+            bos_token_id=end_id - 1,
+            eos_token_id=end_id,
+            pad_token_id=end_id,
+        )
+    )
+
+
+def _byte_letters() -> list[str]:
+    """The 256 printable stand-ins that CLIP's byte-level vocabulary uses for bytes 0..255."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    table, extra = {}, 0
+    for byte in range(256):
+        if byte in printable:
+            table[byte] = chr(byte)
+        else:
+            table[byte], extra = chr(256 + extra), extra + 1
+    return [table[b] for b in (*printable, *(b for b in range(256) if b not in printable))]
+
+
+def build_tokenizer(words: list[str]) -> CLIPTokenizer:
+    """Byte-level CLIP tokenizer in which each of ``words`` is one token.
+
+    Unknown words fall back to shorter pieces, down to single letters.
+    """
+    letters = _byte_letters()
+    vocab = {t: i for i, t in enumerate([*letters, *(c + "</w>" for c in letters)])}
+    merges: list[tuple[str, str]] = []
+    for word in sorted(set(words), key=lambda w: (len(w), w)):
+        pieces = [*word[:-1], word[-1] + "</w>"]
+        while len(pieces) > 1:  # follow the merges there are, then join left to right
+            rank = {m: i for i, m in enumerate(merges)}
+            known = [(rank[p], i) for i, p in enumerate(pairwise(pieces)) if p in rank]
+            if known:
+                i = min(known)[1]
+            else:
+                i = 0
+                merges.append((pieces[0], pieces[1]))
+                vocab.setdefault(pieces[0] + pieces[1], len(vocab))
+            pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
+    vocab[START], vocab[END] = len(vocab), len(vocab) + 1
+    return CLIPTokenizer(
+        vocab=vocab,
+        merges=merges,
+        model_max_length=TOKENS,
+        bos_token=START,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
+    )
+
+
+def tokenizer() -> CLIPTokenizer:
     """The tokenizer: every training species and every caption word is one token."""
     extra = (
         "a an the plant weed flower leaf leaves grass with and rendering cropped of clean dirty"
@@ -73,9 +146,7 @@ def tokenizer() -> Any:
     texts += [*GROUND_WORDS.values(), *LIGHT_WORDS.values(), *HEAD_WORDS.values()]
     texts += [*GROUNDS, *LIGHTS, extra]
     words = " ".join(texts).replace("-", " ").replace("'", " ").split()
-    built = build_tokenizer(sorted(set(words)))
-    built.model_max_length = TOKENS
-    return built
+    return build_tokenizer(sorted(set(words)))
 
 
 PLACEHOLDER = "species"
@@ -103,7 +174,7 @@ class Conditioner(nn.Module):
 
     def __init__(self, vocabulary: int, end_id: int, placeholder: int) -> None:
         super().__init__()
-        self.text = build_text(vocabulary, end_id, TOKENS)
+        self.text = build_text(vocabulary, end_id)
         self.token = SpeciesToken()
         self.placeholder = placeholder
         self._vectors: torch.Tensor | None = None
@@ -152,6 +223,39 @@ def conditioner(built: Any) -> Conditioner:
     if len(placeholder) != 1:
         common.fail("the placeholder is not one token")
     return Conditioner(len(built), int(built.eos_token_id), placeholder[0])
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+    """(n, ``TOKENS``) int64, padded and cut as the stable diffusion pipeline does."""
+    return tokenizer(
+        texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+    ).input_ids
+
+
+def train_scheduler() -> DDIMScheduler:
+    """The noise schedule used in training."""
+    return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False)
+
+
+def sample_scheduler() -> PNDMScheduler:
+    """The scheduler saved with the model, as stable diffusion v1 has it."""
+    return PNDMScheduler(**SCHEDULE, skip_prk_steps=True, set_alpha_to_one=False)
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, x: torch.Tensor, batch: int = 128) -> torch.Tensor:
+    """Pictures -> latent means and standard deviations, (n, 16, 16, 16): mean first."""
+    out = []
+    for part in x.split(batch):
+        d = vae.encode(part).latent_dist
+        out.append(torch.cat([d.mean, d.std], 1))
+    return torch.cat(out)
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, x: torch.Tensor, batch: int = 128) -> torch.Tensor:
+    """Pictures -> pictures through the latent mean."""
+    return torch.cat([vae.decode(vae.encode(p).latent_dist.mean).sample for p in x.split(batch)])
 
 
 def load_vae(path: Path) -> AutoencoderKL:

@@ -18,10 +18,18 @@ import common
 import meadow_data
 import numpy as np
 import torch
-from meadow_models import PLACEHOLDER, build_unet, conditioner, fit, load_vae, tokenizer
+from meadow_models import (
+    PLACEHOLDER,
+    build_unet,
+    conditioner,
+    encode,
+    fit,
+    load_vae,
+    token_ids,
+    tokenizer,
+    train_scheduler,
+)
 from meadow_vae import level_rate
-from models import encode, token_ids, train_scheduler
-from train_unet import min_snr
 
 from dafusion_core.engine.parallel import run_parts
 from dafusion_core.engine.templates import OBJECT_TEMPLATES
@@ -29,6 +37,12 @@ from dafusion_core.meadow import describe, write_caption
 
 CAPTIONS = 6  # different captions that each picture gets
 PLANT_WEIGHT = 3.0  # a latent cell full of plant counts this much more than one of bare ground
+
+
+def min_snr(alphas: torch.Tensor, t: torch.Tensor, gamma: float = 5.0) -> torch.Tensor:
+    """(n,) weights min(snr, gamma) / snr of the noise-prediction loss (Hang et al. 2023)."""
+    snr = alphas[t] / (1 - alphas[t])
+    return snr.clamp(max=gamma) / snr
 
 
 def captions_of(index: int, ground: str, light: str) -> list[str]:
@@ -111,13 +125,11 @@ def main() -> None:
     built = tokenizer()
 
     def ids_of(captions: list[list[str]]) -> torch.Tensor:
-        flat = token_ids(
-            built, [c for several in captions for c in several], built.model_max_length
-        )
+        flat = token_ids(built, [c for several in captions for c in several])
         return flat.view(len(captions), CAPTIONS, -1)
 
     ids = ids_of(data["captions"])
-    empty = token_ids(built, [""], built.model_max_length)[0]
+    empty = token_ids(built, [""])[0]
     unet = build_unet(args.size)
     both = torch.nn.ModuleDict({"unet": unet, "words": conditioner(built)})
     if args.warm:

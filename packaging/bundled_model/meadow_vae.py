@@ -13,6 +13,7 @@ trained on, and writes ``vae-polished.pt``.
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,30 @@ import common
 import meadow_data
 import numpy as np
 import torch
-from meadow_models import build_vae, fit
-from models import encode, reconstruct
-from train_vae import batch_of
+from meadow_models import build_vae, encode, fit, reconstruct
 
 from dafusion_core.meadow import HELD_OUT, TRAINING, draw_picture
+
+
+def hue_matrix(angle: torch.Tensor) -> torch.Tensor:
+    """(n,) radians -> (n, 3, 3) rotations of RGB about the grey axis (keeps the mean)."""
+    c, s = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+    grey = torch.full((3, 3), 1 / 3)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    return grey + c * (torch.eye(3) - grey) + s * cross
+
+
+def batch_of(pixels: np.ndarray, n: int, crop: int, rng: np.random.Generator) -> torch.Tensor:
+    """``n`` random flipped crops as (n, 3, crop, crop); a third with their hue turned."""
+    rows = []
+    for i in rng.integers(0, len(pixels), n).tolist():
+        y, x = rng.integers(0, pixels.shape[1] - crop + 1, 2).tolist()
+        part = pixels[i, y : y + crop, x : x + crop]
+        rows.append(part[:, ::-1] if rng.random() < 0.5 else part)
+    x = common.to_tensor(np.stack(rows))
+    angle = torch.from_numpy(rng.uniform(0, 2 * math.pi, n) * (rng.random(n) < 0.35)).float()
+    turned = torch.einsum("nij,njhw->nihw", hue_matrix(angle), x).clamp(-1, 1)
+    return turned.contiguous(memory_format=torch.channels_last)
 
 
 def level_rate(step: int, part: float) -> float:

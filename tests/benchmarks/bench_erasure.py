@@ -136,7 +136,7 @@ def erase_and_look(iterations: int, per_trajectory: int, seeds: Sequence[int]) -
     for seed in seeds:
         spec = ErasureSpec(
             method="esd", concepts=(CONCEPT,), guide="plant", per_trajectory=per_trajectory,
-            preserve=("leafy spurge", "common ragwort", "rough hawkbit"), seed=seed,
+            preserve=("daisy", "marigold", "thistle"), seed=seed,
             iterations=iterations, learning_rate=2e-4, steps=STEPS,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,6 @@ from dafusion_core.engine.learning import add_gradients, draw_step, prompt_ids
 from dafusion_core.engine.torch_setup import torch
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods.invert import group_size, prepare
-from dafusion_core.resources import resource_path
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
     model, _ = load_wanted(wanted.model, wanted.device, torch.float32)
     spec = InversionSpec(split_id=1, steps=wanted.steps)
     every = [path for paths in sample_pictures().values() for path in paths]
-    context = NullContext(scratch=resource_path("sample"), root=resource_path("sample"))
+    context = NullContext(scratch=every[0].parent, root=every[0].parent)
     concepts = []
     for number in range(wanted.classes):
         own = every[number :: wanted.classes][: wanted.pictures]

@@ -96,12 +96,11 @@ class Files:
 def make_project(folder: Path, pictures: int, side: int = 64) -> Path:
     """A project as a large generation leaves it; pictures of `side` × `side` pixels."""
     from dafusion_core import api
-    from dafusion_core.resources import resource_path
     from dafusion_core.storage import images
     from dafusion_core.storage.database import utc_now
 
     with api.create(folder / "large") as project:
-        project.import_folder(resource_path("sample"))
+        project.import_sample()
         base = project.images()
         db = project.file.db
         number = pictures // 4

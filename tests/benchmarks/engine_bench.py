@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from dafusion_core.domain.specs import ModelSource
 from dafusion_core.engine.models import DiffusionModel, load_model
 from dafusion_core.engine.torch_setup import torch
+from dafusion_core.meadow import draw_sample
 from dafusion_core.resources import resource_path
 
 
@@ -54,13 +56,9 @@ def load_bundled(device: str) -> DiffusionModel:
 
 
 def sample_pictures() -> dict[str, list[Path]]:
-    """Class → its pictures."""
-    folder = Path(resource_path("sample"))
-    return {
-        place.name: sorted(place.glob("*.png"))
-        for place in sorted(folder.iterdir())
-        if place.is_dir()
-    }
+    """Class → its training pictures."""
+    folder = draw_sample(Path(tempfile.gettempdir()) / "dafusion-bench-pictures").folder / "train"
+    return {place.name: sorted(place.glob("*.png")) for place in sorted(folder.iterdir())}
 
 
 def wait(device: str) -> None:

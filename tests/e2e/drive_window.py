@@ -2,8 +2,8 @@
 
     python tests/e2e/drive_window.py FOLDER OUT [--fake]
 
-FOLDER (one folder per class; "sample" for the pictures that come with the program) is copied, so
-nothing is written beside it. Drops it, runs everything, rejects three pictures, takes one back,
+FOLDER (one folder per class; "sample" for the sample pictures) is copied, so nothing is written
+beside it. Drops it, runs everything, rejects three pictures, takes one back,
 closes while work is running, opens again, resumes, and waits for the verdict. Works on a screen,
 under Xvfb, and with QT_QPA_PLATFORM=offscreen. `--fake` uses methods without torch.
 """
@@ -35,7 +35,7 @@ from app.steps import Step  # noqa: E402
 from app.theme import Mode, theme  # noqa: E402
 from app.workspace import Workspace  # noqa: E402
 from dafusion_core.domain.records import Curation, JobState  # noqa: E402
-from dafusion_core.resources import resource_path  # noqa: E402
+from dafusion_core.meadow import draw_sample  # noqa: E402
 
 SIZE = (1320, 840)
 
@@ -239,9 +239,11 @@ def main() -> None:
         home.mkdir()
         os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
         os.environ["XDG_CONFIG_HOME"] = str(home / ".config")
-        source = resource_path("sample") if options.folder == "sample" else Path(options.folder)
-        folder = Path(place) / source.name
-        shutil.copytree(source, folder)
+        folder = Path(place) / Path(options.folder).name
+        if options.folder == "sample":
+            draw_sample(folder)
+        else:
+            shutil.copytree(options.folder, folder)
         make_application(["drive-window"])
         theme.choose(Mode.LIGHT)
         if options.fake:

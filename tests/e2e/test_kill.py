@@ -24,7 +24,7 @@ import pytest
 
 import dafusion_core as df
 from dafusion_core.domain.records import JobState
-from dafusion_core.resources import resource_path
+from dafusion_core.meadow import SAMPLE, write_folder
 from tests.e2e.projects import ROOT, contents, make_project, plan_generation, start_driver
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is a POSIX thing")
@@ -67,8 +67,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """The command line, the engine and the bundled model."""
     with df.create(tmp_path_factory.mktemp("planned") / "weeds") as project:
-        project.import_folder(resource_path("sample"))
-        project.make_split(shots=5)
+        write_folder(project.path.parent / "pictures", SAMPLE, 5, 2)
+        project.import_data(project.path.parent / "pictures")
         job = project.generate(t0_set=(0.25, 0.5, 1.0), variants=1, steps=8, batch_size=4)
         assert job.total == 60
 

@@ -6,7 +6,6 @@ The command line, the engine and the bundled model; what is compared is every le
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors.numpy import load_file
 
 import dafusion_core as df
 from dafusion_core.domain.records import JobState
-from dafusion_core.resources import resource_path
+from dafusion_core.meadow import SAMPLE, write_folder
 from tests.e2e.test_kill import copy_project, kill, start_worker
 
 pytestmark = [
@@ -31,13 +30,9 @@ ERASING, LEARNING = "kept/*/erase-*/training.safetensors", "kept/*/unit-*.safete
 
 def plan(folder: Path) -> Path:
     """A project with an erasure by training and an inversion in its queue."""
-    for name in ("dandelion", "leafy spurge"):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for path in sorted((resource_path("sample") / name).glob("*.png"))[:6]:
-            shutil.copy(path, folder / "pictures" / name)
+    write_folder(folder / "pictures", SAMPLE[:2], 3, 3)
     with df.create(folder / "weeds") as project:
-        project.import_folder(folder / "pictures")
-        project.make_split()
+        project.import_data(folder / "pictures")
         project.erase(
             method="esd", concepts=("dandelion",), guide="plant", iterations=20, steps=4,
             learning_rate=1e-3,

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from dafusion_core.api.chain import ChainOptions, erasure_spec
 from dafusion_core.domain.errors import Cancelled, Stopped, UserError
 from dafusion_core.domain.inputs import ErasureInputs
 from dafusion_core.domain.specs import ErasureSpec, ModelSource
@@ -83,10 +84,11 @@ def naive_uce(
 def last_subject_state(model: DiffusionModel, prompt: str, after: int = 0) -> torch.Tensor:
     encoded = model.tokenizer([prompt], padding="max_length", truncation=True, return_tensors="pt")
     place = max(0, int(encoded["attention_mask"].sum()) - 2)
-    return model.text_encoder(encoded["input_ids"])[0][0, place + after]
+    states = model.text_encoder(encoded["input_ids"])[0][0]
+    return states[min(place + after, len(states) - 1)]
 
 
-@pytest.mark.parametrize("moved_tokens", ["subject", "subject+end"])
+@pytest.mark.parametrize("moved_tokens", ["subject", "subject+end", "all"])
 @pytest.mark.parametrize("guide", ["plant", ""])
 @pytest.mark.parametrize("concepts", [("oak",), ("oak", "a big oak", "thistle")])
 def test_uce_equals_the_formula(
@@ -100,7 +102,8 @@ def test_uce_equals_the_formula(
     found, record = erased(
         source, ctx, guide=guide, concepts=concepts, ridge=0.3, uce_tokens=moved_tokens
     )
-    places = (0, 1) if moved_tokens == "subject+end" else (0,)
+    last = int(model.tokenizer.model_max_length) - 1
+    places = range({"subject": 1, "subject+end": 2, "all": last}[moved_tokens])
     c = [last_subject_state(model, concept, k) for concept in concepts for k in places]
     g = [last_subject_state(model, guide, k) for _ in concepts for k in places]
     p = [last_subject_state(model, prompt, k) for prompt in ("a leaf", "fern") for k in places]
@@ -118,6 +121,14 @@ def test_uce_equals_the_formula(
         moved = max(moved, float((expected - own[name]).abs().max()))
     assert moved > 1e-3
     assert record["method"] == "uce"
+
+
+def test_the_bundled_model_forgets_a_name_with_the_defaults(ctx: NullContext) -> None:
+    spec = erasure_spec(ChainOptions(), ["dandelion"])
+    erase.run(spec, ErasureInputs(), [make_unit(1, "model", 0)], ctx)
+    check = ctx.results["model"][1]["check"]
+    assert abs(check["concept_left"]) < 0.1
+    assert check["prompts"][0]["prediction_change"] > 0.02
 
 
 def test_uce_sends_the_concept_to_the_guide_and_holds_the_rest(
@@ -473,4 +484,4 @@ def test_it_stops_while_sampling(source: ModelSource, tmp_path: Path) -> None:
 
 def test_a_concept_that_is_still_there_is_said(source: ModelSource, ctx: NullContext) -> None:
     erased(source, ctx, ridge=1e6)
-    assert any("is left. Let UCE move the end mark" in line for line in ctx.lines)
+    assert any("is left. Let UCE move all text states" in line for line in ctx.lines)

@@ -26,8 +26,7 @@ import sys, common, torch
 from pathlib import Path
 from meadow_export import assemble
 from meadow_data import genome_numbers
-from meadow_models import PLACEHOLDER, build_unet, conditioner, tokenizer
-from models import token_ids
+from meadow_models import PLACEHOLDER, build_unet, conditioner, token_ids, tokenizer
 from dafusion_core.meadow import find_species
 folder = Path(sys.argv[1])
 pipe = assemble(folder)
@@ -40,9 +39,9 @@ with torch.no_grad():
     for name in ("daisy", "poppy", "fern"):
         genome = torch.tensor([genome_numbers(find_species(name))])
         text = "a photo of a {} on bare soil"
-        trained = both["words"](token_ids(built, [text.format(PLACEHOLDER)], 32), genome)
-        plain = pipe.text_encoder(token_ids(pipe.tokenizer, [text.format(name)], 32))[0]
-        other = pipe.text_encoder(token_ids(pipe.tokenizer, [text.format("ivy")], 32))[0]
+        trained = both["words"](token_ids(built, [text.format(PLACEHOLDER)]), genome)
+        plain = pipe.text_encoder(token_ids(pipe.tokenizer, [text.format(name)]))[0]
+        other = pipe.text_encoder(token_ids(pipe.tokenizer, [text.format("ivy")]))[0]
         worst = max(worst, float((trained - plain).abs().max()))
         between = min(between, float((other - plain).abs().max()))
 print(worst, between)

@@ -107,7 +107,7 @@ def states(window: MainWindow) -> dict[str, JobState]:
     return {job.kind: job.state for job in window.session.project.jobs()}
 
 
-def wait_imported(qtbot: QtBot, window: MainWindow, number: int) -> None:
+def wait_imported(qtbot: QtBot, window: MainWindow, number: int, timeout: int = 10_000) -> None:
     def done() -> bool:
         session = window.session
         return (
@@ -116,7 +116,7 @@ def wait_imported(qtbot: QtBot, window: MainWindow, number: int) -> None:
             and not session.imports.is_busy
         )
 
-    qtbot.waitUntil(done, timeout=10_000)
+    qtbot.waitUntil(done, timeout=timeout)
 
 
 def take_photos(qtbot: QtBot, window: MainWindow, photos: Path) -> None:

@@ -25,7 +25,9 @@ def test_the_bundled_model_is_described() -> None:
     assert facts.shape is not None
     assert facts.resolution == 64
     assert facts.licence == "Apache-2.0"
-    assert [round(n / 1e6, 2) for n in facts.shape.parameters] == [5.55, 0.66, 0.30]
+    unet, vae, text = (round(n / 1e6, 2) for n in facts.shape.parameters)
+    assert (unet, vae) == (5.55, 0.66)
+    assert 0.3 <= text < 0.4  # grows with the vocabulary
     assert facts.shape.scale == 4
     one, eight = (estimate_memory(facts, 4, n, None) for n in (1, 8))
     assert one is not None

@@ -8,6 +8,7 @@ import pytest
 
 from dafusion_core import api as df
 from dafusion_core import resources
+from dafusion_core.meadow import sample
 from tests.unit.cli_driver import CommandLine, make_pictures
 
 
@@ -81,18 +82,34 @@ def test_again_makes_a_new_chain(dafusion: CommandLine) -> None:
     assert min(job["id"] for job in second["jobs"]) > max(job["id"] for job in first["jobs"])
 
 
-def test_demo_uses_the_sample_that_comes_with_the_program(
+def test_demo_draws_the_sample_and_uses_its_parts(
     dafusion: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "resources" / "backbones").mkdir(parents=True)
     (tmp_path / "resources" / resources.BACKBONES["resnet50"]).touch()
-    (tmp_path / "photos").rename(tmp_path / "resources" / "sample")
     monkeypatch.setattr(resources, "_PLACES", (tmp_path / "resources",))
+    monkeypatch.setattr(sample, "TRAIN", 1)
+    monkeypatch.setattr(sample, "TEST", 2)
+    answer = dafusion("demo")
+    assert "dandelion 1/2, leafy spurge 1/2" in answer.out
+    assert "can be used all the same" in answer.err
     done = dafusion.ok("demo")
+    assert done["synthetic_images"] == 4 * 1 * 4
     assert done["project"] == "dafusion-demo.dafusion" or Path(done["project"]).exists()
     assert done["verdict"]["sentences"]
     assert dafusion("demo").code == 0
     assert [j["state"] for j in dafusion.ok("jobs")["jobs"]] == ["succeeded"] * 5
+
+
+def test_the_sample_can_be_looked_at_and_run_by_hand(
+    dafusion: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "TRAIN", 2)
+    monkeypatch.setattr(sample, "TEST", 2)
+    assert dafusion.ok("sample", "weeds")["is_new"]
+    assert not dafusion.ok("sample", "weeds")["is_new"]
+    assert dafusion("sample", "photos").code == 2
+    assert "leafy spurge 2/2" in dafusion("run", "weeds", "--seeds", "0-1", "--t0", "0.5").out
 
 
 def test_a_folder_without_classes_is_refused_before_any_job(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dafusion_core import api as df
+from dafusion_core.datasets.sources import plan_import
+from dafusion_core.domain.errors import UserError
+from dafusion_core.domain.records import Part
 from dafusion_core.meadow import (
     ATTRIBUTES,
     HELD_OUT,
@@ -18,13 +25,16 @@ from dafusion_core.meadow import (
     Species,
     describe,
     draw_picture,
+    draw_sample,
     draw_sheet,
     find_species,
     look_alikes,
     random_species,
+    sample,
     write_caption,
     write_folder,
 )
+from dafusion_core.meadow.folder import hash_pictures
 
 
 def test_a_picture_is_the_same_on_every_machine() -> None:
@@ -160,24 +170,124 @@ def test_a_sheet_holds_all_pictures() -> None:
     assert np.array_equal(np.asarray(sheet)[18:34, 18:34], pictures[4].pixels)
 
 
-def test_a_folder_has_classes_plots_masks_and_a_manifest(tmp_path: Path) -> None:
-    first = write_folder(tmp_path / "weeds", SAMPLE[:2], 10, size=16, masks=True)
-    manifest = json.loads((tmp_path / "weeds-meadow.json").read_text(encoding="utf-8"))
-    names = [row["file"] for row in manifest["pictures"]]
-    assert names[0] == "leafy spurge/plot-000-000.png"
-    assert names[9] == "leafy spurge/plot-001-009.png"
-    assert manifest["pictures"][0]["looks"]["head"] == "umbel"
-    assert manifest["digest"] == first
-    for name in names:
-        with Image.open(tmp_path / "weeds" / name) as picture:
+def test_a_folder_has_parts_plots_masks_and_a_list(tmp_path: Path) -> None:
+    assert write_folder(tmp_path / "weeds", SAMPLE[:2], 3, 5, size=16, masks=True)
+    plan = plan_import(tmp_path / "weeds")
+    assert plan.per_label == {"dandelion": 8, "rough hawkbit": 8}
+    assert plan.per_part == {"train": 6, "test": 10}
+    assert plan.problems == ()
+    plots = {part: {e.group for e in plan.entries if e.part is part} for part in Part}
+    assert plots[Part.TRAIN] == {"plot-00", "plot-01"}
+    assert plots[Part.TEST] == {"plot-02", "plot-03", "plot-04"}
+    for entry in plan.entries:
+        path = Path(entry.path).relative_to(tmp_path / "weeds")
+        with Image.open(tmp_path / "weeds" / path) as picture:
             assert picture.size == (16, 16)
-        with Image.open(tmp_path / "weeds-masks" / name) as mask:
+        with Image.open(tmp_path / "weeds-masks" / path) as mask:
             assert 0 < np.asarray(mask).mean() < 255
-    assert write_folder(tmp_path / "again", SAMPLE[:2], 10, size=16) == first
-    assert write_folder(tmp_path / "other", SAMPLE[:2], 10, size=16, first_seed=0) != first
+    first = hash_pictures(tmp_path / "weeds")
+    assert write_folder(tmp_path / "again", SAMPLE[:2], 3, 5, size=16)
+    assert hash_pictures(tmp_path / "again") == first
+    assert write_folder(tmp_path / "other", SAMPLE[:2], 3, 5, size=16, first_seed=99)
+    assert hash_pictures(tmp_path / "other") not in ("", first)
+    with pytest.raises(FileExistsError):
+        write_folder(tmp_path / "weeds", SAMPLE, 1)
 
 
-def test_the_sample_is_held_out_and_hard() -> None:
-    assert set(SAMPLE) <= set(HELD_OUT)
+def test_the_sample_is_hard_and_only_the_dandelion_is_known() -> None:
+    assert set(SAMPLE) & set(TRAINING) == {find_species("dandelion")}
+    assert set(SAMPLE[1:]) <= set(HELD_OUT)
     for first, second in ((SAMPLE[0], SAMPLE[1]), (SAMPLE[2], SAMPLE[3])):
         assert sum(a != b for a, b in zip(first.genome, second.genome, strict=True)) <= 2
+
+
+def test_the_sample_is_the_same_on_every_machine(tmp_path: Path) -> None:
+    drawn = draw_sample(tmp_path / "weeds")
+    assert (drawn.digest, drawn.warning) == (sample.DIGEST, "")
+    plan = plan_import(tmp_path / "weeds")
+    assert (len(plan.entries), plan.per_part) == (160, {"train": 16, "test": 144})
+    again = draw_sample(tmp_path / "weeds")
+    assert (again.digest, again.is_new) == (drawn.digest, False)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "TRAIN", 2)
+    monkeypatch.setattr(sample, "TEST", 2)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_sample_that_differs_is_said_to_and_still_used_again(tmp_path: Path) -> None:
+    first = draw_sample(tmp_path / "weeds")
+    again = draw_sample(tmp_path / "weeds")
+    assert first.is_new
+    assert not again.is_new
+    assert "can be used all the same" in first.warning == again.warning
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("change", ["missing", "painted", "foreign"])
+def test_another_folder_is_left_alone(tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "weeds"
+    picture = folder / "test" / "dandelion" / "plot-01-002.png"
+    if change == "foreign":
+        folder.mkdir()
+        (folder / "letter.txt").write_text("Dear Ann")
+    else:
+        draw_sample(folder)
+        picture.unlink()
+        if change == "painted":
+            Image.new("RGB", (64, 64)).save(picture)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(UserError, match="Nothing was written"):
+        draw_sample(folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.usefixtures("small")
+def test_a_drawing_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
+    seen: list[int] = []
+    stopped = draw_sample(
+        tmp_path / "weeds", lambda done, total, name: seen.append(done), lambda: len(seen) >= 5
+    )
+    assert stopped.stopped
+    assert seen == [1, 2, 3, 4, 5]
+    assert list(tmp_path.iterdir()) == []
+
+
+_KILLED = """
+import os, signal, sys
+from dafusion_core.meadow import draw_sample
+
+def strike(done, total, name):
+    if done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+draw_sample(sys.argv[1], strike)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is a POSIX thing")
+@pytest.mark.usefixtures("small")
+def test_a_killed_drawing_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    folder = tmp_path / "weeds"
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(folder)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not folder.exists()
+    assert draw_sample(folder).is_new
+
+
+@pytest.mark.usefixtures("small")
+def test_a_project_gets_the_sample_with_its_parts_and_plots(tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    with df.create(tmp_path / "trial") as project:
+        report = project.import_sample(lambda *values: told.append(values))
+        assert (report.imported, len(report.warnings)) == (16, 1)
+        assert project.count_parts() == {s.name: {"train": 2, "test": 2} for s in SAMPLE}
+        assert {image.group for image in project.images()} == {"plot-00", "plot-01"}
+        assert project.import_sample().imported == 0
+        assert len(project.splits()) == 1
+        stopped = project.import_sample(should_stop=lambda: True)
+        assert (stopped.imported, stopped.stopped) == (0, True)
+    assert [name == "" for _, _, name in told] == [True] * 16 + [False] * 16
+    assert (tmp_path / "trial-pictures" / "metadata.csv").is_file()

@@ -11,18 +11,18 @@ from dafusion_core.domain.errors import EnvironmentProblem
 def test_a_bundled_folder_is_found_in_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "resources" / "sample").mkdir(parents=True)
+    (tmp_path / "resources" / "models").mkdir(parents=True)
     monkeypatch.setattr(
         resources, "_PLACES", (tmp_path / "dafusion_core" / "_resources", tmp_path / "resources")
     )
-    assert resources.resource_path("sample") == tmp_path / "resources" / "sample"
+    assert resources.resource_path("models") == tmp_path / "resources" / "models"
 
 
 def test_the_copy_inside_the_package_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("inside", "outside"):
-        (tmp_path / folder / "sample").mkdir(parents=True)
+        (tmp_path / folder / "models").mkdir(parents=True)
     monkeypatch.setattr(resources, "_PLACES", (tmp_path / "inside", tmp_path / "outside"))
-    assert resources.resource_path("sample") == tmp_path / "inside" / "sample"
+    assert resources.resource_path("models") == tmp_path / "inside" / "models"
 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,4 +37,4 @@ def test_an_installation_without_resources_says_so(
 ) -> None:
     monkeypatch.setattr(resources, "_PLACES", (tmp_path / "nothing",))
     with pytest.raises(EnvironmentProblem, match="missing from this installation"):
-        resources.resource_path("sample")
+        resources.resource_path("models")
