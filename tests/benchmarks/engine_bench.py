@@ -93,14 +93,16 @@ def serve(ways: dict[str, Callable[[], object]]) -> None:
 
 @contextmanager
 def with_torch_defaults() -> Iterator[Callable[[str], Callable[[], float]]]:
-    """Gives `way(name)`: that way of this program in a process whose threads wait as torch has it.
+    """Gives `way(name)`: that way of this program in a process as torch has it.
 
-    The program lets them sleep at once (OMP_WAIT_POLICY), which is no business of the reference.
-    The variable is read when torch is loaded, so torch is loaded before the program could set it.
+    The program lets waiting threads sleep at once (OMP_WAIT_POLICY) and keeps freed memory, which
+    is no business of the reference. The variable is read when torch is loaded, so torch is loaded
+    before the program could set it.
     """
     start = "import torch, runpy, sys; sys.argv[:] = sys.argv[1:]; "
     start += "runpy.run_path(sys.argv[0], run_name='__main__')"
     own = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
+    own["DAFUSION_KEEP_MEMORY"] = "0"
     own["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     with subprocess.Popen(
         [sys.executable, "-c", start, *sys.argv, "--serve"],
@@ -136,6 +138,7 @@ def compare(
             wait(device)
             used = elsewhere if isinstance(elsewhere, float) else time.process_time() - cpu
             seconds[name].append((time.perf_counter() - wall, used))
+            print(f"{name}: {seconds[name][-1][0]:.2f} s", file=sys.stderr)
     return {
         name: {
             "wall_s": round(statistics.median(wall for wall, _ in measured), 3),
