@@ -104,8 +104,8 @@ def keep_memory() -> bool:
     """Let the C library keep freed memory for the next tensor. True when it will; glibc only.
 
     Left to itself it gives feature maps back to the system after each operation and asks for them
-    again, in threads above all: thousands of page faults in one evaluation of a small network, a
-    tenth of its time. What is kept is at most what the process has had in use at once, and at most
+    again, in threads above all: thousands of page faults in one evaluation of a small network, 3
+    to 10 % of its time. What is kept is at most what the process has had in use at once, and at most
     half a gigabyte for each thread. Not done where glibc's own variables decide, or
     DAFUSION_KEEP_MEMORY is 0.
     """
