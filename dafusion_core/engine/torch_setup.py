@@ -105,8 +105,8 @@ def keep_memory() -> bool:
 
     Left to itself it gives feature maps back to the system after each operation and asks for them
     again, in threads above all: thousands of page faults in one evaluation of a small network, 3
-    to 10 % of its time. What is kept is at most what the process has had in use at once, and at most
-    half a gigabyte for each thread. Not done where glibc's own variables decide, or
+    to 10 % of its time. What is kept is at most what the process has had in use at once, and half a
+    gigabyte for each thread. Not done where glibc's own variables decide, or
     DAFUSION_KEEP_MEMORY is 0.
     """
     is_decided = any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"))
