@@ -7,7 +7,7 @@ networks mixes them. So a batch is cut, and each part runs alone, with one threa
 
 Results change by rounding, as they do with the number of threads. How a batch is cut depends
 on its size and on torch's number of threads only, so the same work gives the same bits again.
-GPUs, and networks that torch.compile has translated, are left alone.
+GPUs are left alone. Networks that torch.compile has translated are cut in the same way.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from dafusion_core.engine.compiling import is_compiled
+from dafusion_core.engine import compiling
 
 if TYPE_CHECKING:
     from dafusion_core.engine.models import DiffusionModel
 
-__all__ = ["close", "count_parts", "few_threads", "map_batch", "predict", "run_parts"]
+__all__ = ["close", "count_parts", "few_threads", "map_batch", "part_of", "predict", "run_parts"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,12 @@ def count_parts(device: torch.device, samples: int) -> int:
     if device.type != "cpu" or getattr(_own, "is_part", False):
         return 1
     return max(1, min(samples, torch.get_num_threads()))
+
+
+def part_of(device: torch.device, samples: int) -> tuple[int, int]:
+    """(samples, threads per operation) of the largest part of a batch of `samples`."""
+    parts = count_parts(device, samples)
+    return -(-samples // parts), max(1, torch.get_num_threads() // parts)
 
 
 def close() -> None:
@@ -129,12 +135,10 @@ def predict(
     """
 
     def evaluate(x: torch.Tensor, text: torch.Tensor, *times: torch.Tensor) -> torch.Tensor:
-        when = times[0] if times else t
-        answer: torch.Tensor = model.unet(x, when, encoder_hidden_states=text, return_dict=False)[0]
-        return answer
+        return compiling.evaluate(model, x, times[0] if times else t, text)
 
     own_times = (t,) if t.ndim else ()
-    if torch.is_grad_enabled() or is_compiled(model):
+    if torch.is_grad_enabled():
         return evaluate(latents, states, *own_times)
     return map_batch(evaluate, latents, states, *own_times)
 

@@ -19,7 +19,15 @@ from dafusion_core.domain.errors import OutOfMemory, UserError
 from dafusion_core.domain.inputs import GenerationInputs, ImageInput
 from dafusion_core.domain.records import JobUnit
 from dafusion_core.domain.specs import GenerationPlan
-from dafusion_core.engine import compiling, edit_masks, footprint, images, templates, tokens
+from dafusion_core.engine import (
+    compiling,
+    edit_masks,
+    footprint,
+    images,
+    parallel,
+    templates,
+    tokens,
+)
 from dafusion_core.engine.devices import guard, release_memory, resolve_device
 from dafusion_core.engine.frames import Frame
 from dafusion_core.engine.models import DiffusionModel, shared_cache
@@ -114,7 +122,9 @@ class _Studio:
             compiling.undo(model)
         elif not self._is_hopeless:
             side = model.check_resolution(spec.resolution) // model.scale
-            problem = compiling.compile_network(model, side)
+            samples = spec.batch_size * (2 if spec.guidance > 1 else 1)
+            part = parallel.part_of(self._device, samples)
+            problem = compiling.compile_network(model, side, *part)
             if problem:
                 self._is_hopeless = True
                 self._ctx.log(

@@ -15,10 +15,20 @@ import argparse
 import copy
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from engine_bench import compare, load_bundled, on_one_thread, ratio, show
+from engine_bench import (
+    compare,
+    load_bundled,
+    on_one_thread,
+    over_the_best,
+    ratio,
+    serve,
+    show,
+    with_torch_defaults,
+)
 
 from dafusion_core.domain.inputs import ErasureInputs
 from dafusion_core.domain.records import JobUnit, UnitState
@@ -47,6 +57,7 @@ def main() -> None:
     parser.add_argument("--per-trajectory", type=int, default=10)
     parser.add_argument("--effect-iterations", type=int, default=100)
     parser.add_argument("--effect-seeds", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     torch.set_num_threads(wanted.threads)
     model = load_bundled(wanted.device)
@@ -98,6 +109,9 @@ def main() -> None:
         kept = erasure.concept_vectors(model, ["grass", "stone", "a photo"])
         erasure.uce_weights(model.unet, erasure.uce_matrix(concepts, guides, kept, 0.5))
 
+    if wanted.serve:
+        serve({"original": original})
+        return
     uce()
     closed = compare({"uce": uce}, 3, wanted.device)["uce"]
     ways: dict[str, Any] = {
@@ -106,7 +120,10 @@ def main() -> None:
         "ours": lambda: ours(1),
         "ours, several per trajectory": lambda: ours(wanted.per_trajectory),
     }
-    measured = compare(ways, wanted.rounds, wanted.device)
+    with with_torch_defaults() if wanted.device == "cpu" else nullcontext() as way:
+        if way is not None:
+            ways = {"original, torch's own threads": way("original"), **ways}
+        measured = compare(ways, wanted.rounds, wanted.device)
     effect = {}
     if wanted.effect:
         for count in (1, wanted.per_trajectory):
@@ -124,6 +141,9 @@ def main() -> None:
         speedup_several_over_one_thread=ratio(
             measured, "original, one thread", "ours, several per trajectory"
         ),
+        speedup_over_the_best={
+            name: over_the_best(measured, name) for name in ways if "ours" in name
+        },
         uce_of_20_concepts=closed,
         effect=effect,
     )

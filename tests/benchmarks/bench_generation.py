@@ -4,7 +4,9 @@ Prints JSON. Reference: diffusers' StableDiffusionImg2ImgPipeline, one picture p
 published augmentation programs. Ours: the same pictures in batches over classes and sources, the
 sources of a batch encoded together, each prompt once. Same model, seeds, sampler and steps;
 `difference` is the largest between any two of their pixels, 0–1. Loading the model counts on
-neither side.
+neither side. The reference also runs with one thread per operation, and in a process of its own
+with threads that wait as torch has it. `--compile` makes ours once more with torch.compile
+(`compile_s`: what that takes before the first picture; far less where it ran before).
 
 On a GPU: `python tests/benchmarks/bench_generation.py --model sd-size --device cuda:0`, a model of
 Stable Diffusion 1.x's size with random weights at 512 pixels in bfloat16. `share_of_matmul_rate`
@@ -15,6 +17,8 @@ large matrix product measured in the same run.
 from __future__ import annotations
 
 import argparse
+import time
+from contextlib import nullcontext
 
 import numpy as np
 from engine_bench import (
@@ -22,13 +26,16 @@ from engine_bench import (
     compare,
     load_wanted,
     on_one_thread,
+    over_the_best,
     ratio,
     sample_pictures,
+    serve,
     show,
+    with_torch_defaults,
 )
 from PIL import Image
 
-from dafusion_core.engine import images
+from dafusion_core.engine import compiling, images, parallel
 from dafusion_core.engine.sdedit import (
     Posterior,
     Request,
@@ -49,6 +56,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--t0", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="ours once more, with torch.compile")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     torch.set_num_threads(wanted.threads)
     model, pipe = load_wanted(wanted.model, wanted.device, torch.bfloat16)
@@ -77,7 +86,7 @@ def main() -> None:
             )
         made["reference"] = np.stack(found)
 
-    def batches() -> None:
+    def batches(name: str = "ours") -> None:
         sampler = SDEdit(model, scheduler="pndm", steps=wanted.steps)
         found = []
         for start in range(0, len(tasks), wanted.batch):
@@ -91,15 +100,38 @@ def main() -> None:
             }
             requests = [Request(kept[path], prompt, seed) for prompt, path, seed in batch]
             found.append(images.pixels_to_unit(sampler.run(requests, wanted.t0)))
-        made["ours"] = torch.cat(found).permute(0, 2, 3, 1).cpu().numpy()
+        made[name] = torch.cat(found).permute(0, 2, 3, 1).cpu().numpy()
 
+    if wanted.serve:
+        serve({"reference": one_by_one})
+        return
     batches()  # once for nothing, so that neither pays for the first use
     ways = {
         "reference": one_by_one,
         "reference, one thread": on_one_thread(one_by_one),
         "ours": batches,
     }
-    measured = compare(ways, wanted.rounds, wanted.device)
+    compile_s = 0.0
+    if wanted.compile:
+        began = time.perf_counter()
+        part = parallel.part_of(model.device, 2 * wanted.batch)
+        problem = compiling.compile_network(model, side // model.scale, *part)
+        assert not problem, problem
+        compile_s = round(time.perf_counter() - began, 1)
+        program = model.unet._compiled_call_impl
+        compiling.undo(model)
+
+        def compiled() -> None:
+            model.unet._compiled_call_impl = program
+            batches("ours, compiled")
+            compiling.undo(model)
+
+        compiled()
+        ways["ours, compiled"] = compiled
+    with with_torch_defaults() if wanted.device == "cpu" else nullcontext() as way:
+        if way is not None:
+            ways = {"reference, torch's own threads": way("reference"), **ways}
+        measured = compare(ways, wanted.rounds, wanted.device)
     extra: dict[str, float] = {}
     if wanted.model != "bundled":
         from large_model import matmul_rate, sampling_flops
@@ -122,7 +154,15 @@ def main() -> None:
         seconds=measured,
         speedup=ratio(measured, "reference", "ours"),
         speedup_over_one_thread=ratio(measured, "reference, one thread", "ours"),
-        difference=float(np.abs(made["reference"] - made["ours"]).max()),
+        speedup_over_the_best={
+            name: over_the_best(measured, name) for name in ways if "ours" in name
+        },
+        compile_s=compile_s,
+        difference={
+            name: float(np.abs(made["reference"] - pictures).max())
+            for name, pictures in made.items()
+            if "ours" in name
+        },
     )
 
 

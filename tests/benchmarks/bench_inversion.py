@@ -12,15 +12,19 @@ Stable Diffusion 1.x's size with random weights at 512 pixels, both ways under b
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 
 from engine_bench import (
     add_model_option,
     compare,
     load_wanted,
     on_one_thread,
+    over_the_best,
     ratio,
     sample_pictures,
+    serve,
     show,
+    with_torch_defaults,
 )
 
 from dafusion_core.domain.inputs import ConceptInput, ImageInput
@@ -42,6 +46,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--pictures", type=int, default=4, help="per class")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     torch.set_num_threads(wanted.threads)
     model, _ = load_wanted(wanted.model, wanted.device, torch.float32)
@@ -125,7 +130,13 @@ def main() -> None:
             "reference, one thread": on_one_thread(one_by_one),
             "ours": together,
         }
-        measured = compare(ways, wanted.rounds, wanted.device)
+        if wanted.serve:
+            serve(ways)
+            return
+        with with_torch_defaults() if wanted.device == "cpu" else nullcontext() as way:
+            if way is not None:
+                ways = {"reference, torch's own threads": way("reference"), **ways}
+            measured = compare(ways, wanted.rounds, wanted.device)
     show(
         wanted.device,
         model=wanted.model,
@@ -135,6 +146,7 @@ def main() -> None:
         seconds=measured,
         speedup=ratio(measured, "reference", "ours"),
         speedup_over_one_thread=ratio(measured, "reference, one thread", "ours"),
+        speedup_over_the_best=over_the_best(measured, "ours"),
     )
 
 

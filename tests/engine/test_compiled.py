@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch._dynamo.utils import counters
 
 from dafusion_core.domain.specs import ModelSource
-from dafusion_core.engine import compiling, differences
-from dafusion_core.engine.models import PipelineCache, load_model
+from dafusion_core.engine import compiling, differences, parallel
+from dafusion_core.engine.models import PipelineCache, load_model, shared_cache
 from dafusion_core.jobs.context import NullContext
 from dafusion_core.methods import generate
 
@@ -43,7 +44,20 @@ def test_a_compiled_network_makes_the_same_pictures(
 ) -> None:
     # The compiler's own pool of threads would outlive the test.
     monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
-    plain, compiled = made(source, tmp_path, "plain"), made(source, tmp_path, "c", compile=True)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "programs"))
+    torch.set_num_threads(2)  # so that the batch is cut
+    start = counters["stats"]["unique_graphs"]
+    try:
+        plain, compiled = made(source, tmp_path, "plain"), made(source, tmp_path, "c", compile=True)
+        first = counters["stats"]["unique_graphs"] - start
+        again = made(source, tmp_path, "again", compile=True)
+        both = counters["stats"]["unique_graphs"] - start
+    finally:
+        parallel.close()
+        torch.set_num_threads(1)
+        shared_cache().clear()
+    assert first == both == 1  # a program for the parts, and for nothing else
+    assert pictures(again) == pictures(compiled)
     assert not any("torch.compile" in line for line in (*plain.lines, *compiled.lines))
     for one, two in zip(pictures(plain), pictures(compiled), strict=True):
         assert max(abs(a - b) for a, b in zip(one, two, strict=True)) <= 1

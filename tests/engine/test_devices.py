@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,28 @@ def test_every_kind_of_job_has_its_method() -> None:
         assert callable(registry.load_method(kind))
     with pytest.raises(UserError, match="kind “paint”"):
         registry.load_method("paint")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_freed_memory_is_kept_for_the_next_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it each of these tensors costs hundreds of page faults."""
+    import resource
+
+    for name in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "DAFUSION_KEEP_MEMORY"):
+        monkeypatch.delenv(name, raising=False)
+    if not torch_setup.keep_memory():
+        pytest.skip("this C library has no mallopt")
+
+    def count() -> int:
+        for _ in range(20):
+            torch.ones(1 << 20)  # 4 MB, a thousand pages
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            torch.ones(1 << 20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert count() < 500
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(count).result() < 500
+    monkeypatch.setenv("DAFUSION_KEEP_MEMORY", "0")
+    assert not torch_setup.keep_memory()

@@ -106,22 +106,82 @@ def test_threads_of_everybody_else_stay(model: DiffusionModel) -> None:
     assert later == [2]
 
 
-def test_left_alone(model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gradient needs its network in one piece, and so does torch.compile; parts have no parts."""
+def test_left_alone(model: DiffusionModel) -> None:
+    """A gradient needs its network in one piece; parts have no parts."""
     threads: list[str] = []
     hook = model.unet.register_forward_hook(
         lambda *_: threads.append(threading.current_thread().name)
     )
     x, times, states = some(model, 4)
     parallel.predict(model, x, times, states)
-    with torch.no_grad(), monkeypatch.context() as patch:
-        patch.setattr(parallel, "is_compiled", lambda model: True)
-        parallel.predict(model, x, times, states)
     hook.remove()
-    assert threads == [threading.main_thread().name] * 2
-    assert not compiling.is_compiled(model)
+    assert threads == [threading.main_thread().name]
     assert parallel.count_parts(torch.device("cuda"), 8) == 1
     assert parallel.run_parts(parallel.count_parts, [(CPU, 8), (CPU, 8)]) == [1, 1]
+
+
+Program = list[tuple[int, torch.dtype, bool]]
+
+
+@pytest.fixture
+def program(model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+    """(samples, type of t, in a part) of every run of a program; it is made for parts of 4."""
+    seen: Program = []
+
+    def turn_on(unet: Any) -> None:
+        def run(x: torch.Tensor, t: torch.Tensor, **named: Any) -> Any:
+            is_part = threading.current_thread() is not threading.main_thread()
+            seen.append((len(x), t.dtype, is_part))
+            assert x.is_contiguous()
+            return unet.forward(x, t, **named)
+
+        unet._compiled_call_impl = run
+
+    monkeypatch.setattr(compiling, "_turn_on", turn_on)
+    assert parallel.part_of(CPU, 7) == (4, 1)
+    assert compiling.compile_network(model, 16, 4, 1) == ""
+    assert torch.get_num_threads() == 2
+    assert seen == [(4, torch.float32, False)]
+    seen.clear()
+    yield seen
+    compiling.undo(model)
+
+
+# 8: two full parts; 7: one is filled up; 5 and 4: parts of 2 are not worth it; 9: one is too large.
+@pytest.mark.parametrize(("count", "runs"), [(8, 2), (7, 2), (5, 1), (4, 0), (9, 1)])
+@torch.no_grad()
+def test_parts_of_a_compiled_network(
+    model: DiffusionModel, program: Program, count: int, runs: int
+) -> None:
+    x, times, states = some(model, count)
+    states = torch.nn.functional.pad(states, (0, 0, 0, model.tokenizer.model_max_length - 7))
+    # The layout that a network's answer has, and with it the latents from the second step on.
+    x = x.to(memory_format=torch.channels_last)
+    found = parallel.predict(model, x, times[0], states)
+    assert program == [(4, torch.float32, True)] * runs
+    whole = model.unet.forward(x, times[0], encoder_hidden_states=states).sample
+    assert found.shape == whole.shape
+    assert (found - whole).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_what_a_program_was_not_made_for_runs_as_written(
+    model: DiffusionModel, program: Program
+) -> None:
+    x, times, states = some(model, 8)
+    full = torch.nn.functional.pad(states, (0, 0, 0, model.tokenizer.model_max_length - 7))
+    t = times[0]
+    for given in ((x, times, full), (x, t, states), (x[:, :, :8, :8], t, full)):
+        expected = model.unet.forward(given[0], given[1], encoder_hidden_states=given[2]).sample
+        assert (parallel.predict(model, *given) - expected).abs().max() < 1e-5
+    with torch.enable_grad():
+        parallel.predict(model, x[:4], t, full[:4])
+    torch.set_num_threads(1)
+    assert not program
+    parallel.predict(model, x[:4], t, full[:4])
+    torch.set_num_threads(4)
+    parallel.predict(model, x, t, full)
+    assert program == [(4, torch.float32, False)]
 
 
 def test_modes_go_along() -> None:
