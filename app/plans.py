@@ -82,6 +82,7 @@ class GenerateChoices:
     mask: Masking = "none"
     mask_dilation: int = 16
     memory: Memory = "normal"
+    compile: bool = False
     is_named: bool = False  # the class names in the prompt, nothing learned (Real Guidance)
 
     def pictures(self, photos: int) -> int:
@@ -186,6 +187,7 @@ def make_plan(split: Split, choices: GenerateChoices, inversion: Job | None) -> 
         mask=choices.mask,
         mask_dilation=choices.mask_dilation,
         memory=choices.memory,
+        compile=choices.compile,
     )
 
 

@@ -96,11 +96,13 @@ def test_recipes_and_fields_reach_the_plan(page: GeneratePage) -> None:
     form.resolution.setCurrentText("96 px")
     form.aspect.setCurrentIndex(form.aspect.findData("crop"))
     form.memory.setCurrentIndex(form.memory.findData("saving"))
+    form.speed.setCurrentIndex(form.speed.findData(True))
     plan = make_plan(page.project.current_split(), page.choices(), None)  # type: ignore[arg-type]
     assert (plan.t0_set, plan.draw, plan.variants) == ((0.9,), "uniform", 5)
     assert (plan.scheduler, plan.steps) == ("dpmsolver++", 25)
     assert (plan.negative_prompt, plan.resolution) == ("blurry", 96)
     assert (plan.aspect, plan.memory, plan.inversion_job) == ("crop", "saving", None)
+    assert plan.compile
 
 
 def test_real_guidance_uses_no_learned_word(page: GeneratePage) -> None:

@@ -116,6 +116,15 @@ class GenerateForm(QWidget):
         self.memory = choice(
             MEMORIES, _("Memory"), _("The pictures stay the same but for rounding.")
         )
+        self.speed = choice(
+            {False: _("ready at once"), True: _("faster, after minutes of preparation")},
+            _("Speed"),
+            _(
+                "Compiles the model before the first picture, which pays from some hundreds of "
+                "pictures on. Needs a C++ compiler, on a graphics card Triton; without one it goes "
+                "on as usual. The pictures stay the same but for rounding."
+            ),
+        )
         self.seed = whole_number(
             0, 2**31 - 1, _("The same seed makes the same pictures; another one makes others.")
         )
@@ -134,6 +143,7 @@ class GenerateForm(QWidget):
                 (_("Size of the pictures"), self.resolution),
                 (_("Photos that are not square"), self.aspect),
                 (_("Memory"), self.memory),
+                (_("Speed"), self.speed),
                 (_("Seed"), self.seed),
             )
         )
@@ -150,7 +160,8 @@ class GenerateForm(QWidget):
             self.guidance.valueChanged,
             self.steps.valueChanged, self.scheduler.currentIndexChanged, self.seed.valueChanged,
             self.resolution.currentTextChanged, self.aspect.currentIndexChanged,
-            self.memory.currentIndexChanged, self.prompt.textChanged, self.negative.textChanged,
+            self.memory.currentIndexChanged, self.speed.currentIndexChanged,
+            self.prompt.textChanged, self.negative.textChanged,
         ):  # fmt: skip
             signal.connect(lambda *_: self._on_change())
 
@@ -200,6 +211,7 @@ class GenerateForm(QWidget):
             mask=cast(Masking, self.may_change.currentData()),
             mask_dilation=self.dilation.value(),
             memory=cast(Memory, self.memory.currentData()),
+            compile=bool(self.speed.currentData()),
             is_named=self._is_named,
         )
 
