@@ -33,6 +33,7 @@ from meadow_judge import Judge, get_judge
 from PIL import Image
 
 import dafusion_core.api as df
+from dafusion_core.api.chain import bundled_erasure
 from dafusion_core.domain.inputs import ConceptInput, ErasureInputs, ImageInput, InversionInputs
 from dafusion_core.domain.records import JobUnit, Part, UnitState
 from dafusion_core.domain.specs import ErasureSpec, InversionSpec, ModelSource
@@ -60,7 +61,7 @@ INVERSION = {"steps": 300, "batch_size": 4, "learning_rate": 1e-2, "vectors": 1}
 NAMES = TRAINING[:16] + TRAINING[16::5]
 ERASED = ("dandelion", "poppy", "fern")
 ERASURES: dict[str, dict[str, Any]] = {
-    "uce": {"uce_tokens": "all", "guide": "plant"},
+    "uce": {},  # as in the chain
     "esd": {
         "iterations": 150,
         "learning_rate": 3e-4,
@@ -208,9 +209,9 @@ def bench_erasure(bench: Bench) -> dict[str, Any]:
         before = scores(bench.model())
         rows: dict[str, Any] = {"before": before[0], "neighbours_before": mean(before[1:])}
         for method, fixed in ERASURES.items():
-            settings = dict(fixed)
+            settings = fixed or bundled_erasure((name,))
             if bench.smoke and method == "esd":
-                settings["iterations"] = 2
+                settings = settings | {"iterations": 2}
             began = time.monotonic()
             spec = ErasureSpec(model=bench.source, method=method, concepts=(name,), **settings)
             ctx = context(bench, f"erase-{method}-{name}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dafusion_core import api as df
 from dafusion_core import resources
+from dafusion_core.api.chain import ChainOptions, erasure_spec
+from dafusion_core.domain.specs import ModelSource
 from dafusion_core.meadow import sample
 from tests.unit.cli_driver import CommandLine, make_pictures
 
@@ -120,3 +123,13 @@ def test_a_folder_without_classes_is_refused_before_any_job(
     assert answer.code == 2
     with df.open("empty.dafusion", read_only=True) as project:
         assert project.jobs() == []
+
+
+def test_the_bundled_model_holds_names_that_are_not_erased() -> None:
+    options = ChainOptions()
+    spec = erasure_spec(options, ["dandelion", "Marigold"])
+    held = {*erasure_spec(options, ["dandelion"]).preserve}
+    assert "marigold" in held
+    assert {*spec.preserve} == held - {"marigold"}
+    other = replace(options, model=ModelSource("folder", "/elsewhere"))
+    assert erasure_spec(other, ["dandelion"]).preserve == ()
