@@ -117,9 +117,11 @@ def bundled_erasure(labels: Sequence[str]) -> dict[str, Any]:
 
     The model reads a concept from the padding after it. Of what "dandelion" does to the
     predictions, beyond the guide, the published choice (subject token) left all, that and the
-    end mark 97 %, all states after it 1 %, but then names that nobody held lost 42 % of their own
-    effect. With these 24 held, 8 % is left and other names lose 12 %; with 64 held, 66 % and 6 %:
-    names are sums of attributes here, so that enough of them hold every other one as well.
+    end mark 97 %, all states after it 1 %, but then names that nobody held lost some 40 % of their
+    own effect, as padding is alike in all prompts. Means over eight erased names, what is left
+    and what others lose: every 20th name held 1 and 38 %, every 14th 5 and 30 %, every tenth 8 and
+    31 %, every seventh 18 (dandelion 8, ivy 47) and 21 %. Holding more saves the erased one as
+    well, because names are sums of attributes here.
     """
     erased = {label.casefold() for label in labels}
     held = (species.name for species in TRAINING[::7])

@@ -127,7 +127,7 @@ def test_the_bundled_model_forgets_a_name_with_the_defaults(ctx: NullContext) ->
     spec = erasure_spec(ChainOptions(), ["dandelion"])
     erase.run(spec, ErasureInputs(), [make_unit(1, "model", 0)], ctx)
     check = ctx.results["model"][1]["check"]
-    assert abs(check["concept_left"]) < 0.1
+    assert abs(check["concept_left"]) < 0.15
     assert check["prompts"][0]["prediction_change"] > 0.02
 
 
