@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -147,15 +146,6 @@ def test_stopped_imports_go_on(store: MemoryStore, tmp_path: Path) -> None:
     import_folder(at_once, root)
     assert [row.original_path for row in store.rows] == [row.original_path for row in at_once.rows]
     assert store.labels == at_once.labels
-
-
-def test_threads_take_short_turns_only_while_importing(store: MemoryStore, tmp_path: Path) -> None:
-    root, before, meanwhile = make_class_folder(tmp_path, {"oak": 5}), sys.getswitchinterval(), []
-    store.full_after = 3
-    with pytest.raises(DiskFull):
-        import_folder(store, root, on_progress=lambda *_: meanwhile.append(sys.getswitchinterval()))
-    assert meanwhile == [pytest.approx(0.0005)] * 3
-    assert sys.getswitchinterval() == before
 
 
 def test_a_full_disk_keeps_what_was_adopted(store: MemoryStore, tmp_path: Path) -> None:
