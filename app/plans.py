@@ -142,7 +142,9 @@ def queue_concepts(
         spec = erasure_spec(options, [x.name for x in project.labels()])
         if chosen.method == "esd":
             spec = replace(spec, eta=chosen.eta, iterations=chosen.iterations)
-        spec = replace(spec, per_concept=chosen.per_concept, preserve=chosen.neighbours)
+        # The user's names first, since the check after the erasure looks at the first ones.
+        held = tuple(dict.fromkeys((*chosen.neighbours, *spec.preserve)))
+        spec = replace(spec, per_concept=chosen.per_concept, preserve=held)
         erasure = project.enqueue(spec).id
     learning = replace(
         inversion_spec(options, split.id, erasure),

@@ -16,9 +16,10 @@ from app.dialogs.embeddings import EmbeddingsDialog, match_files
 from app.main_window import MainWindow
 from app.pages.concepts.looks import LooksView, read_looks, stored_looks
 from app.pages.concepts.page import ConceptsPage
-from app.plans import ConceptChoices, queue_concepts
+from app.plans import DEFAULTS, ConceptChoices, queue_concepts
 from app.steps import Step
 from app.widgets.helper import Helper
+from dafusion_core.api.chain import erasure_spec
 from dafusion_core.domain.errors import UserError
 from dafusion_core.domain.records import ErasedModel, JobState, TokenEmbedding
 from dafusion_core.jobs.events import PreviewReady
@@ -179,7 +180,9 @@ def test_one_model_per_class_reaches_the_erasure(page: ConceptsPage) -> None:
     assert job.spec["preview_every"] == 7
     erasure = page.project.job(job.spec["erasure_job"])
     assert erasure.spec["per_concept"] is True
-    assert erasure.spec["preserve"] == ["daisy", "ivy"]
+    always = erasure_spec(DEFAULTS, [label.name for label in page.project.labels()]).preserve
+    assert always
+    assert erasure.spec["preserve"] == ["daisy", "ivy", *always]
     assert ConceptChoices().per_concept is False
 
 
